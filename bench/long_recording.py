@@ -36,8 +36,8 @@ from streamd.services.live.meter import StreamMeter
 from streamd.services.live.outputs import Outputs
 from streamd.services.metrics import Metrics
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
-from streamd.services.recording.records import RecordingFilter
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingFilter, RecordingMode
 from streamd.services.recording.retention import RetentionOptions
 from tests.support.output_context import output_context
 from tests.support.server import LiveServer, run_server

@@ -122,6 +122,10 @@ class TrackRefusedError(DemuxError):
         """Index of the track among those that were opened."""
 
 
+class AssistantError(StreamdError):
+    """The service that may suggest what a case is about did not answer, or something else."""
+
+
 class PostersBusyError(StreamdError):
     """So many pictures are being drawn that no caller would wait for one more."""
 
@@ -177,6 +181,21 @@ class ClipNotFoundError(StreamdError):
         super().__init__(f"there is no clip {clip_id}")
 
 
+class EvidenceNotFoundError(StreamdError):
+    """There is no such evidence."""
+
+    def __init__(self, evidence_id: str) -> None:
+        super().__init__(f"there is no evidence {evidence_id}")
+
+
+class EvidenceGoneError(StreamdError):
+    """The files of a piece of evidence are not here any more; the text says why."""
+
+
+class StampError(StreamdError):
+    """A timestamping authority gave no stamp that holds."""
+
+
 class ExportError(StreamdError):
     """A recording cannot be made into one file; the text says why."""
 
@@ -200,6 +219,104 @@ class PlaybackRefusedError(StreamdError):
         self.status = status
         self.reason = reason
         self.link = link
+
+
+class ModerationError(StreamdError):
+    """An act of moderation that cannot be done; the text is for whoever asked."""
+
+
+class TargetRefusedError(ModerationError):
+    """A text that names nothing of this server, such as a URL of another site."""
+
+
+class TargetNotFoundError(ModerationError):
+    """A key, recording or clip that there is not."""
+
+
+class TakedownNotFoundError(ModerationError):
+    """A takedown, block or order that there is not."""
+
+
+class ModerationStateError(ModerationError):
+    """What is asked for does not go with how things stand; the text says why."""
+
+
+class BlockError(ModerationError):
+    """A block that cannot be.
+
+    Args:
+        field: Name of its part.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class OrderError(ModerationError):
+    """An authority's order that lacks something, or says what cannot be.
+
+    Args:
+        field: Name of its part.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class StatementError(ModerationError):
+    """A statement of reasons that lacks something, or says what cannot be.
+
+    Args:
+        field: Name of the field in the statement's JSON.
+        message: What is wrong with it.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class ReportRefusedError(ModerationError):
+    """A report or an appeal that cannot be taken as it is; the text says why."""
+
+
+class TooManyReportsError(ModerationError):
+    """An address has reported more than it may.
+
+    Args:
+        wait_s: Seconds until the next is taken.
+    """
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("many reports came from your address: wait before the next")
+        self.wait_s = wait_s
+
+
+class ReportsBusyError(ModerationError):
+    """So many reports wait to be written that one more has to be sent later."""
+
+    def __init__(self) -> None:
+        super().__init__("many reports come at this moment: send it again in a few seconds")
+
+
+class ReporterSuspendedError(ModerationError):
+    """Reports from there are not looked at for a while: they were unfounded, and went on after a warning."""
+
+
+class CaseNotFoundError(ModerationError):
+    """There is no such case, report, decision or appeal, or the token that was shown is not its own."""
+
+
+class CaseStateError(ModerationError):
+    """The case or appeal is in a state that does not allow it: somebody else has it, or has decided it."""
+
+
+class OwnDecisionError(ModerationError):
+    """An appeal against somebody's decision, which somebody else has to decide."""
 
 
 class PlaybackKeyNotFoundError(StreamdError):

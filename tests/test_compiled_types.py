@@ -97,7 +97,7 @@ def test_there_are_classes_to_compile() -> None:
 
 def test_what_is_written_in_c_is_written_in_python_too() -> None:
     c_functions = (ROOT / "streamd" / "formats" / "memory_c.pxd").read_text("utf-8")
-    in_c = re.findall(r"^    (?:int|bytes|bytearray|void) (\w+) \"", c_functions, re.MULTILINE)
+    in_c = re.findall(r"^    (?:int|Py_ssize_t|bytes|bytearray|void) (\w+) \"", c_functions, re.MULTILINE)
     module = ast.parse((ROOT / "streamd" / "formats" / "memory.py").read_text("utf-8"))
     assert sorted(in_c) == sorted(node.name for node in module.body if isinstance(node, ast.FunctionDef))
 

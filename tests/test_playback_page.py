@@ -13,10 +13,12 @@ import pytest
 from streamd.clock import SystemClock
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate, Visitor
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.playback_key import generate
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.verifying_key import Algorithm
+from streamd.services.playback.visitor import Visitor
 
 PAGE = (Path(__file__).parents[1] / "docs/playback.md").read_text("utf-8")
 KID = "pk_0a1b2c3d4e"

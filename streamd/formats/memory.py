@@ -19,6 +19,15 @@ def give_back(slab: bytearray) -> None:
     """
 
 
+def kept_bytes() -> int:
+    """Return how many bytes of slabs are kept for the next ones."""
+    return 0
+
+
+def let_go() -> None:
+    """Give the slabs that are kept back to the interpreter."""
+
+
 def copy(target: bytearray, at: int, source: bytes | bytearray, start: int, size: int) -> None:
     """Copy bytes into a place of the same size.
 

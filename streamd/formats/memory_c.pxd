@@ -24,6 +24,16 @@ cdef extern from *:
         }
     }
 
+    static inline Py_ssize_t streamd_kept_bytes(void) {
+        Py_ssize_t size = 0;
+        for (int each = 0; each < streamd_kept; each++) size += PyByteArray_GET_SIZE(streamd_kept_slabs[each]);
+        return size;
+    }
+
+    static inline void streamd_let_go(void) {
+        while (streamd_kept) Py_DECREF(streamd_kept_slabs[--streamd_kept]);
+    }
+
     static inline PyObject *streamd_new_slab(Py_ssize_t size) {
         PyObject *slab;
         if (streamd_kept && PyByteArray_GET_SIZE(streamd_kept_slabs[streamd_kept - 1]) == size)
@@ -94,6 +104,8 @@ cdef extern from *:
     """
     bytearray new_slab "streamd_new_slab" (Py_ssize_t size)
     void give_back "streamd_give_back" (object slab)
+    Py_ssize_t kept_bytes "streamd_kept_bytes" ()
+    void let_go "streamd_let_go" ()
     int copy "streamd_copy" (
         bytearray target, Py_ssize_t at, object source, Py_ssize_t start, Py_ssize_t size
     ) except -1

@@ -48,6 +48,16 @@ class _Slab:
             memory.give_back(self.data)
 
 
+def kept_bytes() -> int:
+    """Return how many bytes of slabs the process keeps for the next ones, of any publisher: 8 MiB at most."""
+    return memory.kept_bytes()
+
+
+def let_go_of_kept() -> None:
+    """Free the slabs that are kept: memory is short."""
+    memory.let_go()
+
+
 def _new_slab(size: int, held: _Held) -> _Slab:
     """Make a slab; compiled, it takes less than a call of the class."""
     slab = _Slab.__new__(_Slab)

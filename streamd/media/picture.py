@@ -38,12 +38,14 @@ class PictureKind(enum.IntEnum):
     """A keyframe as the values of the pixels of a cell of a storyboard (``storyboard.draw_cell``)."""
     SHEET = 2
     """Cells as the JPEG of a storyboard (``storyboard.draw_sheet``)."""
+    PIXELS = 3
+    """A keyframe, or a JPEG file, as values of pixels in a box (``pixels.draw_pixels``)."""
 
 
 # Heads of an order for a picture and of its answer in a pipe, big-endian.
 ORDER = struct.Struct(">BHHII")
-"""What is drawn (``PictureKind``), width and height of a cell, and the lengths of the pieces behind it: CMAF header and
-fragment, or nothing and cells."""
+"""What is drawn (``PictureKind``), width and height of a cell or of a box, and the lengths of the pieces behind it:
+CMAF header and fragment, nothing and cells, or nothing and a JPEG file."""
 ANSWER = struct.Struct(">BI")
 """The layers that held the process (``sandbox.Layer``); JPEG file, empty where there is no picture."""
 
@@ -115,9 +117,10 @@ def decode_keyframe(file: bytes, decoders: Sequence[str] = DECODERS) -> tuple[Vi
     Returns:
         The frame, and the width of a pixel over its height.
     """
-    # Probing decodes a frame too, unless the headers say it all; it is held to the same bounds.
-    options = {"max_pixels": str(PICTURE_PIXELS_MAX), "threads": "1", "codec_whitelist": ",".join(decoders)}
-    with av.open(io.BytesIO(file), "r", format="mp4", options=options) as container:
+    # Probing would decode a frame too, half of all the work: the decoder learns from the frame itself what it is.
+    bounds = {"max_pixels": str(PICTURE_PIXELS_MAX), "threads": "1"}
+    options = bounds | {"codec_whitelist": ",".join(decoders)}
+    with av.open(io.BytesIO(file), "r", format="mp4", options=bounds | {"codec_whitelist": "none"}) as container:
         if not container.streams.video:
             raise PictureError("there is no video track")
         stream = container.streams.video[0]
@@ -165,16 +168,21 @@ def as_full_range(frame: VideoFrame, width: int, height: int) -> VideoFrame:
 
     JFIF: BT.601, and the full range of values where video mostly has 16 to 235.
     """
-    is_bt601 = frame.colorspace in _BT601 or (frame.colorspace == _UNSPECIFIED and frame.height < BT709_LINES_MIN)
     return frame.reformat(
         width,
         height,
         format="yuvj420p",
-        src_colorspace=Colorspace.ITU601 if is_bt601 else Colorspace.ITU709,
+        src_colorspace=colorspace_of(frame),
         dst_colorspace=Colorspace.ITU601,
         # As everywhere here: a sandbox refuses threads.
         threads=1,
     )
+
+
+def colorspace_of(frame: VideoFrame) -> Colorspace:
+    """The matrix of a frame's colours."""
+    is_bt601 = frame.colorspace in _BT601 or (frame.colorspace == _UNSPECIFIED and frame.height < BT709_LINES_MIN)
+    return Colorspace.ITU601 if is_bt601 else Colorspace.ITU709
 
 
 def encode_jpeg(picture: VideoFrame) -> bytes:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from streamd.doors.delivery.body_file import FILES_MAX
+from streamd.formats import payload
 from streamd.process.allocator import give_back_free_memory
 from streamd.process.memory_relief import MemoryRelief
 from streamd.process.resources import (
@@ -46,7 +47,8 @@ class Machine:
         self._told: Descriptors | None = None
         self.memory = MemoryCeiling(config.limits.memory_bytes_max, now=clock.monotonic)
         self.accounts = MemoryAccounts()
-        self._relief = MemoryRelief(self.memory, self.accounts, give_back=give_back_free_memory, now=clock.monotonic)
+        self.accounts.add_store(payload.kept_bytes)
+        self._relief = MemoryRelief(self.memory, self.accounts, give_back=_give_back, now=clock.monotonic)
         metrics.memory_used_bytes.set_function(lambda: self.memory.used_bytes)
         metrics.memory_ceiling_bytes.set_function(lambda: self.memory.ceiling_bytes)
         for standing in Standing:
@@ -81,6 +83,12 @@ class Machine:
 
     def _share(self, config: Config) -> Descriptors:
         return share_descriptors(*_wanted(config), self._descriptors_max)
+
+
+def _give_back() -> None:
+    """Give back to the machine what the process has free: slabs that nobody uses, and pages of its heap."""
+    payload.let_go_of_kept()
+    give_back_free_memory()
 
 
 def wanted_descriptors(config: Config) -> int:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from streamd.doors.web.models.operators import NewOperator, Operator, OperatorList, OperatorRevocation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from streamd.process.admin_connection import Call
     from streamd.services.audit.records import Actor
     from streamd.services.operators.records import OperatorRecord
     from streamd.services.operators.roles import Role
@@ -92,15 +93,6 @@ class LocalOperators:
 
     def _shown(self, record: OperatorRecord) -> Operator:
         return Operator.of(record, self._service.state_of(record))
-
-
-class Call(Protocol):
-    """Asks the admin API, and returns the answer's body."""
-
-    def __call__(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, query: dict[str, str] | None = None
-    ) -> Awaitable[bytes]:
-        """Ask."""
 
 
 class RemoteOperators:

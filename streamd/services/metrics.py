@@ -364,6 +364,37 @@ class Metrics:
             "Revocations and suspensions that hold in this process and are not written to the key store yet.",
             registry=self.registry,
         )
+        self.evidence_total = Counter(
+            "streamd_evidence_total",
+            "Pieces of evidence, by what came of them: kept, failed, refused.",
+            ["result"],
+            registry=r,
+        )
+        self.evidence_bytes = Gauge("streamd_evidence_bytes", "Bytes of all evidence on the disk.", registry=r)
+        self.moderation_looks_total = Counter(
+            "streamd_moderation_looks_total",
+            "Pictures that the machine looked at, by why (report, scan) and what came of it: found, found_again, "
+            "nothing, no_picture, failed.",
+            ["source", "result"],
+            registry=r,
+        )
+        self.moderation_judged_total = Counter(
+            "streamd_moderation_judged_total",
+            "Findings of the machine that a decision agreed or disagreed with.",
+            ["verdict"],
+            registry=r,
+        )
+        self.moderation_suggestions_total = Counter(
+            "streamd_moderation_suggestions_total",
+            "Questions to the assistant, by what came of them: answered, failed.",
+            ["result"],
+            registry=r,
+        )
+        self.moderation_scan_waiting = Gauge(
+            "streamd_moderation_scan_waiting",
+            "Channels whose picture is due and is more than the machine may look at in this second.",
+            registry=r,
+        )
         self.publish_hook_answers_total = Counter(
             "streamd_publish_hook_answers_total",
             "Answers of the publish hook: allowed, forbidden, failed.",

@@ -12,6 +12,8 @@ from streamd.formats.payload import (
     Payload,
     PayloadLog,
     first_bytes,
+    kept_bytes,
+    let_go_of_kept,
     read_bytes,
     read_unit,
     views,
@@ -230,3 +232,15 @@ class TestFreedSlabs:
             assert len({id(payload) for payload in kept}) == 3
             del kept
         assert log.held_bytes == SLAB_BYTES
+
+    def test_are_counted_until_they_are_let_go_of(self) -> None:
+        log = PayloadLog()
+        let_go_of_kept()
+        payloads = [log.append(bytes(SLAB_BYTES), 0, SLAB_BYTES, SLAB_BYTES) for _ in range(3)]
+        assert kept_bytes() == 0
+        # The last one stays with the log.
+        payloads.clear()
+        is_compiled = not str(payload_module.__file__).endswith(".py")
+        assert kept_bytes() == (2 * SLAB_BYTES if is_compiled else 0)
+        let_go_of_kept()
+        assert kept_bytes() == 0

@@ -21,6 +21,7 @@ from streamd.services.playback.verifying_key import Algorithm
 from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
+from tests.support.ticketed_crowd import TicketedCrowd
 
 if TYPE_CHECKING:
     from tests.support.server import LiveServer
@@ -159,6 +160,20 @@ def test_revoked_and_expired_while_somebody_watches(live_server: LiveServer) -> 
         assert live_server.get(f"/live/demo/{ticket}/main.m3u8")[0] == 403
         actions = [row["action"] for row in live_server.admin("GET", "/api/v1/audit?limit=1000")["entries"]]
         assert actions.count("playback.revoked") == 3
+
+
+def test_all_who_watch_a_channel_are_dark_when_it_is_withdrawn(live_server: LiveServer) -> None:
+    """As many as watch at once in ``bench/locked.py`` are 500."""
+    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
+        live_server.wait_until_playable("demo")
+        lock(live_server)
+        tickets = [ticket_of(live_server, token_of(live_server)["playlist"]) for _ in range(40)]
+        with TicketedCrowd(live_server, "demo").watching(tickets) as crowd:
+            seen = crowd.see(
+                lambda: live_server.admin("POST", "/api/v1/playback/revoke", {"channel": "demo"}), aftermath_s=1.0
+            )
+        assert seen.done["ended"] == len(tickets)
+        assert (seen.late_bytes, seen.followed_on, seen.unrefused) == (0, 0, 0)
 
 
 def viewers(server: LiveServer) -> int:
@@ -312,6 +327,26 @@ def test_a_recording_is_locked_as_its_channel(tmp_path: Path) -> None:
             assert next(container.decode(video=0)) is not None
         server.admin("POST", "/api/v1/playback/revoke", {"jti": made["jti"]})
         assert server.get(f"{at}/{ticket}/{media}")[0] == 403
+        # What is withdrawn of a channel is withdrawn of its recordings.
+        time.sleep(1.1)
+        other = token_of(server, channel=recording["id"])
+        ticket = re.findall(rb"^(~[^/]+)/", server.get(other["playlist"])[2], re.MULTILINE)[0].decode()
+        assert server.get(f"{at}/{ticket}/{media}")[0] == 200
+        assert server.admin("POST", "/api/v1/playback/revoke", {"channel": "demo"})["ended"] >= 1
+        assert server.get(f"{at}/{ticket}/{media}")[0] == 403
+        assert server.get(other["playlist"])[0] == 403
+        # One recording is not as its channel.
+        assert "Everybody" in server.command("playback", "unlock", recording["id"])
+        assert server.get(f"{at}/index.m3u8")[0] == 200
+        assert server.get(f"{at}/{media}")[0] == 200
+        assert recordings(server)[0]["playback"] == "public"
+        assert server.get("/live/demo/index.m3u8")[0] == 401
+        changed = server.admin("PATCH", f"/api/v1/recordings/{recording['id']}", {"playback": None, "title": "A"})
+        assert (changed["playback"], changed["title"]) == (None, "A")
+        assert server.get(f"{at}/index.m3u8")[0] == 401
+        assert "locked" in server.command("playback", "lock", recording["id"], "--hook")
+        server.admin("DELETE", f"/api/v1/recordings/{recording['id']}")
+        assert server.get(f"{at}/index.m3u8")[0] == 410
 
 
 def test_a_recording_and_a_clip_of_a_channel_with_a_password(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.clock import ManualClock
+from streamd.formats import payload
 from streamd.process import machine as machine_module
 from streamd.process.config import Config
 from streamd.process.config.sections import LimitsConfig
@@ -101,3 +102,8 @@ def test_the_metrics_tell_of_its_memory() -> None:
     assert value("streamd_held_bytes", {"standing": "stranger"}) == 0
     machine.configure(limited(memory_bytes_max=124 * MIB))
     assert value("streamd_memory_ceiling_bytes") == 124 * MIB
+
+
+def test_slabs_that_are_kept_for_the_next_ones_are_in_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "kept_bytes", lambda: 3 * MIB)
+    assert Machine(Config(), ManualClock(), Metrics()).accounts.stored_bytes == 3 * MIB

@@ -9,10 +9,12 @@ import jwt
 
 from streamd.clock import ManualClock
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate, Visitor
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.playback_key import generate
 from streamd.services.playback.policy import PlaybackRule, Policy
 from streamd.services.playback.verifying_key import Algorithm, VerifyingKey
+from streamd.services.playback.visitor import Visitor
 
 HOME = Visitor("192.0.2.7", user_agent="player/1")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from streamd.clock import ManualClock
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
-from streamd.services.recording.records import RecordingRecord, RecordingState
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode, RecordingRecord, RecordingState
 from tests.support.recordings import STARTED_AT
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from obstore.store import MemoryStore
 from streamd.clock import ManualClock
 from streamd.services.metrics import Metrics
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings
 from streamd.services.storage.bucket import Bucket

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamd.doors.delivery.ticket_path import cut_request
+
 if TYPE_CHECKING:
     from streamd.doors.delivery.asked_heads import AskedHeads, ReadRequest
 
@@ -42,18 +44,33 @@ class Asked:
         self._ignored_bytes += count
         return self._ignored_bytes
 
-    def next(self) -> ReadRequest | None:
-        """Take the next request out of the bytes; None where they hold no whole one.
+    def next(self) -> tuple[ReadRequest, str] | None:
+        """Take the next request out of the bytes.
+
+        Returns:
+            The request without the ticket in its path, and the ticket, empty for none; None where the bytes hold no
+            whole request.
 
         Raises:
             MalformedRequestError: The next one cannot be read.
         """
         data = self.unanswered
-        found = self._heads.read(data)
-        if found is not None:
+        cut = cut_request(data)
+        if cut is None:
+            found = self._heads.read(data)
+            if found is None:
+                return None
             self.is_in_head = False
             self.unanswered = data[found.end :]
-        return found
+            return found, ""
+        # Each viewer has their own ticket, and what is left is the crowd's.
+        shared, ticket, shorter_by = cut
+        found = self._heads.read(shared)
+        if found is None:
+            return None
+        self.is_in_head = False
+        self.unanswered = data[found.end + shorter_by :]
+        return found, ticket
 
     def begins_head(self) -> bool:
         """Note that a head has begun whose end is missing; tell whether that is news."""

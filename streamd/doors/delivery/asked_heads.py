@@ -12,7 +12,6 @@ from streamd.doors.delivery.answer import METHODS, MediaRequest
 from streamd.doors.delivery.http_request import DEFAULT_HEAD_LIMITS, HeadLimits, HeadParser, find_head, skip_empty_line
 from streamd.doors.delivery.media_path import parse_media_path
 from streamd.doors.delivery.push_path import parse_push_path
-from streamd.doors.delivery.ticket_path import cut_request
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.http_request import RequestHead
@@ -35,8 +34,6 @@ class ReadRequest(NamedTuple):
     """Offset of its first byte in the bytes that it was read from."""
     end: int
     """Offset of the byte after its head."""
-    ticket: str = ""
-    """The ticket in its path, which ``media`` and ``push`` do not have; empty for none."""
 
 
 class AskedHeads:
@@ -67,15 +64,7 @@ class AskedHeads:
         Raises:
             MalformedRequestError: It cannot be read.
         """
-        cut = cut_request(data)
-        if cut is None:
-            return self._read_once(data) if len(data) <= REMEMBERED_HEAD_BYTES_MAX else self._read(data)
-        # Each viewer has their own ticket, and what is left is the crowd's.
-        data, ticket, shorter_by = cut
-        found = self._read_once(data) if len(data) <= REMEMBERED_HEAD_BYTES_MAX else self._read(data)
-        if found is None:
-            return None
-        return ReadRequest(found.head, found.media, found.push, found.start, found.end + shorter_by, ticket)
+        return self._read_once(data) if len(data) <= REMEMBERED_HEAD_BYTES_MAX else self._read(data)
 
     def _read(self, data: bytes) -> ReadRequest | None:
         start = skip_empty_line(data, 0)

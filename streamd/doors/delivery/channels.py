@@ -56,9 +56,9 @@ class PublicChannels:
     def word(self, channel: Channel) -> str:
         """The word in the names of a channel's media, of this broadcast; empty where everybody may watch it."""
         gate = self.gate
-        if gate is None or gate.is_open or not gate.is_locked(channel.name):
+        if gate is None or gate.is_open:
             return ""
-        return gate.word(channel.name, channel.live_since)
+        return gate.words.of(channel.name, channel.live_since)
 
     def is_listed(self, name: str) -> bool:
         """Whether a channel may be told to somebody, or to a search engine, that does not know its name."""

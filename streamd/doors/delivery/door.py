@@ -97,6 +97,9 @@ class OpenConnection(Holder, Protocol):
     def cut_stranger(self, name: str) -> None:
         """End what goes on of a channel for a viewer who was let in by nothing; empty stands for every channel."""
 
+    def cut_blocked(self, name: str) -> None:
+        """End what goes on of a channel that may not be shown to its viewer; empty stands for every channel."""
+
     def finish(self) -> None:
         """Answer the requests that are there, and close."""
 
@@ -149,6 +152,7 @@ class MediaDoor:
         """Asks who may watch; None where everybody may."""
         if channels.gate is not None:
             channels.gate.on_locked(self._cut_strangers)
+            channels.gate.on_blocked(self._cut_blocked)
         self.encoder = AnswerEncoder(clock)
         self.body_files = BodyFiles(self.options.files_max)
         self.now = clock.monotonic
@@ -338,6 +342,11 @@ class MediaDoor:
         """A channel may not be watched by everybody any more: end what goes on of it by nothing."""
         for connection in list(self._open):
             connection.cut_stranger(name)
+
+    def _cut_blocked(self, name: str) -> None:
+        """A channel may not be shown to some any more: end what goes on of it for them."""
+        for connection in list(self._open):
+            connection.cut_blocked(name)
 
     def refuse(self, status: HTTPStatus) -> Answer:
         """The answer to a request that cannot be read, counted."""

@@ -17,13 +17,14 @@ from streamd.doors.delivery.media_path import MediaKind
 from streamd.doors.delivery.representation import PLAYLIST_TYPE
 from streamd.errors import PlaybackRefusedError
 from streamd.services.playback.claims import Audience
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.refusal import Refusal
+from streamd.services.playback.visitor import Visitor
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.answer import Headers
     from streamd.doors.delivery.channels import PublicChannels
+    from streamd.doors.delivery.media_path import MediaPath
     from streamd.services.playback.gate import PlaybackGate
     from streamd.services.playback.viewing import Viewing
 
@@ -31,7 +32,8 @@ TOKEN_PARAMETER: Final = "token"  # noqa: S105  # its name
 _READING: Final = frozenset(("GET", "HEAD"))
 # A number, not a flag: each request is compared with it.
 _VIDEO: Final = Audience.VIDEO.value
-_WATCHING: Final = frozenset((MediaKind.MULTIVARIANT, MediaKind.PLAYLIST))
+_PLAYLIST: Final = MediaKind.PLAYLIST
+_MULTIVARIANT: Final = MediaKind.MULTIVARIANT
 _URI = re.compile(rb'(?:^(?=[^#\n])|(?<=URI="))', re.MULTILINE)
 # RFC 9110 11.6.1: a 401 has a challenge. No browser asks a person for a bearer token.
 _CHALLENGE: Final = ("WWW-Authenticate", 'Bearer realm="streamd"')
@@ -60,6 +62,27 @@ class Entrance:
     def __init__(self, channels: PublicChannels, gate: PlaybackGate) -> None:
         self._channels = channels
         self.gate = gate
+        self._find = gate.viewings.find
+
+    def known(self, path: MediaPath, ticket: str, source: str, user_agent: str) -> Viewing | None:
+        """The viewing of a ticket that was read before and opens what is asked for; None: ask ``for_media``.
+
+        Args:
+            path: Of the request, without its ticket.
+            ticket: The ticket in it.
+            source: The peer that the viewer's address is counted as.
+            user_agent: What their player calls itself.
+        """
+        viewing = self._find((path.name, ticket))
+        if viewing is None or not viewing.is_plain:
+            return None
+        now, kind = viewing.now(), path.kind
+        if viewing.refusal is not None or viewing.expires_at <= now:
+            return None
+        if kind is _PLAYLIST or kind is _MULTIVARIANT:
+            sharers_max = self.gate.options.viewers_per_session
+            return None if viewing.is_shared(source, user_agent, sharers_max, now) else viewing
+        return viewing
 
     def for_media(self, request: MediaRequest, ticket: str, visitor: Visitor) -> Entered:
         """Ask whether a viewer may have what a request is for.
@@ -74,16 +97,30 @@ class Entrance:
             of a refusal.
         """
         path = request.path
+        if len(self.gate.view_blocks) and (blocked := self._blocked(path.name, request.method, visitor)) is not None:
+            return blocked
         if ticket:
-            return self._enter(path.name, request.method, ticket, visitor, watches=path.kind in _WATCHING)
+            return self._enter(path.name, request.method, ticket, visitor, watches=_watches(path))
         shows = path.kind is MediaKind.MULTIVARIANT
         return self._admit(path.name, request.method, request.query if shows else None, visitor)
 
     def for_push(self, name: str, method: str, query: str, ticket: str, visitor: Visitor) -> Entered:
         """As ``for_media``, for a pushed stream."""
+        if len(self.gate.view_blocks) and (blocked := self._blocked(name, method, visitor)) is not None:
+            return blocked
         if ticket:
             return self._enter(name, method, ticket, visitor, watches=True)
         return self._admit(name, method, query, visitor)
+
+    def _blocked(self, name: str, method: str, visitor: Visitor) -> Answer | None:
+        """The answer where a channel may not be shown to an address; None where it may."""
+        gate = self.gate
+        if method not in _READING or not gate.is_blocked(visitor.address, name):
+            return None
+        if self._channels.find(name) is Absence.TAKEN_DOWN:
+            # What is gone is gone everywhere.
+            return None
+        return refusal_answer(gate.refused(Refusal.BLOCKED), method)
 
     def _concerns(self, name: str, method: str) -> bool:
         return method in _READING and self.gate.is_locked(name) and self._channels.find(name) is not Absence.TAKEN_DOWN
@@ -107,6 +144,12 @@ class Entrance:
             return self.gate.admit(name, token, Audience.VIDEO, visitor)
         except PlaybackRefusedError as exc:
             return refusal_answer(exc, method)
+
+
+def _watches(path: MediaPath) -> bool:
+    """Whether who asks for this watches; media may be asked for by a cache on behalf of others."""
+    kind = path.kind
+    return kind is _PLAYLIST or kind is _MULTIVARIANT
 
 
 def token_of(query: str) -> str:

@@ -7,6 +7,7 @@ under which it keeps an answer. A ``~`` is unreserved (RFC 3986 section 2.3): no
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from streamd.services.playback.ticket import TICKET_CHARS_MAX
@@ -14,7 +15,12 @@ from streamd.services.playback.ticket import TICKET_CHARS_MAX
 # ``GET /live/`` and the longest name.
 _BEFORE_CHARS_MAX: Final = 96
 _TICKET = rf"(/~([A-Za-z0-9._-]{{1,{TICKET_CHARS_MAX}}}))/"
-_IN_REQUEST = re.compile(rf"[A-Z]{{3,8}} /live(?:/[a-z0-9][a-z0-9_-]{{1,63}})?{_TICKET}".encode())
+_TEXT = re.compile(rf"[A-Za-z0-9._-]{{1,{TICKET_CHARS_MAX}}}".encode())
+_BEFORE = re.compile(rb"[A-Z]{3,8} /live(?:/[a-z0-9][a-z0-9_-]{1,63})?")
+# What stands before tickets: a method and a channel, 200 bytes each.
+BEGINNINGS_REMEMBERED: Final = 1024
+# Tickets that were asked with lately, as text: 500 bytes each. Reading one anew takes 0.4 µs.
+TEXTS_REMEMBERED: Final = 8192
 _IN_PATH = re.compile(rf"/(?:live|vod)(?:/[A-Za-z0-9][A-Za-z0-9_-]{{1,63}})?{_TICKET}")
 
 
@@ -27,13 +33,24 @@ def cut_request(data: bytes) -> tuple[bytes, str, int] | None:
     Returns:
         The bytes without it, the ticket, and how many bytes that is shorter; None where there is none.
     """
-    if data.find(b"/~", 0, _BEFORE_CHARS_MAX) < 0:
+    start = data.find(b"/~", 0, _BEFORE_CHARS_MAX)
+    if start < 0:
         return None
-    found = _IN_REQUEST.match(data)
-    if found is None:
+    end = data.find(b"/", start + 2, start + 3 + TICKET_CHARS_MAX)
+    if end < 0 or not (ticket := _text(data[start + 2 : end])) or not _leads_to_ticket(before := data[:start]):
         return None
-    start, end = found.span(1)
-    return data[:start] + data[end:], found[2].decode("ascii"), end - start
+    return before + data[end:], ticket, end - start
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def _text(data: bytes) -> str:
+    """A ticket as text; empty where it cannot be one."""
+    return data.decode("ascii") if _TEXT.fullmatch(data) is not None else ""
+
+
+@lru_cache(maxsize=BEGINNINGS_REMEMBERED)
+def _leads_to_ticket(before: bytes) -> bool:
+    return _BEFORE.fullmatch(before) is not None
 
 
 def cut_path(path: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from streamd.doors.delivery.answer import Answer
 from streamd.doors.delivery.answer_encoder import Persistence
 from streamd.doors.delivery.answer_writer import AnswerWriter
 from streamd.doors.delivery.asked import Asked
-from streamd.doors.delivery.entrance import Elsewhere, plain_request, refusal_answer, with_ticket
+from streamd.doors.delivery.entrance import Elsewhere, Entered, plain_request, refusal_answer, with_ticket
 from streamd.doors.delivery.following import Following
 from streamd.doors.delivery.held_request import HeldRequest
 from streamd.doors.delivery.http_request import MalformedRequestError
@@ -26,8 +26,8 @@ from streamd.doors.delivery.media_path import MediaKind
 from streamd.doors.delivery.uptake import Uptake
 from streamd.formats.address import source_of
 from streamd.services.bounds.memory_accounts import Standing
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.refusal import Refusal
+from streamd.services.playback.visitor import Visitor
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.answer import MediaRequest
@@ -89,6 +89,7 @@ class ViewerConnection(asyncio.Protocol):
 
     __slots__ = (
         "_asked",
+        "_asker",
         "_closes",
         "_door",
         "_following",
@@ -114,7 +115,8 @@ class ViewerConnection(asyncio.Protocol):
         self._door = door
         self._transport: asyncio.Transport
         self._writer: AnswerWriter
-        self.address = self.source = ""
+        self.address = self.source = self._asker = ""
+        # ``_asker``: the address of whoever asked for what waits or is followed, also behind a proxy.
         self.standing = Standing.STRANGER
         self.opened_at = door.now()
         self._tls: SlicedTransport | None = None
@@ -297,16 +299,17 @@ class ViewerConnection(asyncio.Protocol):
                 self._await_more()
                 return
             try:
-                request = asked.next()
+                read = asked.next()
             except MalformedRequestError as exc:
                 if exc.limit:
                     self._door.count_limit(exc.limit)
                 self._refuse(exc.status)
                 return
-            if request is None:
+            if read is None:
                 self._await_more()
                 return
-            if not self._serve(request):
+            request, ticket = read
+            if not self._serve(request, ticket):
                 self._phase = _Phase.GONE
                 asked.clear()
                 is_half_closed = asked.is_half_closed
@@ -321,7 +324,7 @@ class ViewerConnection(asyncio.Protocol):
         self._is_deferred = False
         self._read()
 
-    def _serve(self, request: ReadRequest) -> bool:
+    def _serve(self, request: ReadRequest, ticket: str) -> bool:
         """Answer one request, or say that it is not one for the door."""
         head, media, push = request.head, request.media, request.push
         if media is None and push is None:
@@ -342,12 +345,16 @@ class ViewerConnection(asyncio.Protocol):
         # An operator may look at what is locked.
         is_preview = push is not None and self._door.is_look(push.name, head.query)
         if entrance is not None and not entrance.gate.is_open and not is_preview:
-            visitor = Visitor(address, head.referrer, head.user_agent)
-            if media is not None:
-                entered = entrance.for_media(media, request.ticket, visitor)
-            else:
-                assert push is not None
-                entered = entrance.for_push(push.name, head.method, head.query, request.ticket, visitor)
+            entered: Entered = None
+            if ticket and media is not None:
+                entered = entrance.known(media.path, ticket, source, head.user_agent)
+            if entered is None:
+                visitor = Visitor(address, head.referrer, head.user_agent)
+                if media is not None:
+                    entered = entrance.for_media(media, ticket, visitor)
+                else:
+                    assert push is not None
+                    entered = entrance.for_push(push.name, head.method, head.query, ticket, visitor)
             if isinstance(entered, Answer):
                 self._door.count_answer(media.path.kind.name if media is not None else REFUSED, entered)
                 self._send(entered)
@@ -358,15 +365,18 @@ class ViewerConnection(asyncio.Protocol):
         if media is not None:
             if media.path.kind is MediaKind.PLAYLIST:
                 self._door.lookup.note_viewer(media.path, source, head.user_agent)
-            if viewing is not None and not request.ticket:
+            if viewing is not None and not ticket:
+                self._asker = address
                 self._serve_admission(media, viewing, waits_as)
                 return True
             found = self._door.lookup.ask(media, source=waits_as)
             if isinstance(found, Answer):
                 self._answer(media, found)
             else:
+                self._asker = address
                 self._hold(HeldRequest(media, waits_as, self._door.now(), found.timeout_s, viewing), found)
         elif push is not None:
+            self._asker = address
             self._push(head.method, push, viewing, is_preview=is_preview)
         return True
 
@@ -474,6 +484,22 @@ class ViewerConnection(asyncio.Protocol):
             return
         if name in ("", subject) and entrance is not None and entrance.gate.is_locked(subject):
             self.cut(Refusal.NO_TOKEN)
+
+    def cut_blocked(self, name: str) -> None:
+        """End what goes on of a channel that may not be shown to who asked; empty stands for every channel."""
+        if self._phase is _Phase.WAITING and self._held is not None:
+            subject = self._held.request.path.name
+        elif self._phase is _Phase.PUSHING and self._following is not None and not self._following.is_preview:
+            subject = self._subject
+        else:
+            return
+        entrance = self._door.entrance
+        if name in ("", subject) and entrance is not None and entrance.gate.is_blocked(self._asker, subject):
+            viewing = self._viewing if self._held is None else self._held.viewing
+            if viewing is not None:
+                # The viewer may go on with it elsewhere.
+                viewing.let_go(self)
+            self.cut(Refusal.BLOCKED)
 
     def _push(self, method: str, path: PushPath, viewing: Viewing | None, *, is_preview: bool) -> None:
         found = self._door.push_lookup.ask(method, path)

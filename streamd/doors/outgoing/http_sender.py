@@ -114,6 +114,10 @@ class HttpSender:
         """GET what is there (``Getter``)."""
         return await self._ask("GET", url, None, {"Accept": "application/json"}, timeout_s, answer_bytes_max)
 
+    async def tell(self, method: str, url: str, *, timeout_s: float) -> ReceiverAnswer:
+        """Make a request without a body (``services.moderation.purge.PurgeSender``)."""
+        return await self._ask(method, url, None, {}, timeout_s, 0)
+
     async def _ask(
         self,
         method: str,

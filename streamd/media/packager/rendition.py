@@ -56,6 +56,20 @@ class Keyframe:
     """``moof`` and ``mdat``."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeldMedia:
+    """A segment as far as it has come, for somebody who keeps it."""
+
+    program_date_time_ms: int
+    """Wall time of its first sample, milliseconds since 1970 in UTC."""
+    duration_ms: int
+    """Rounded down."""
+    cmaf_header: bytes
+    """``ftyp`` and ``moov``."""
+    chunks: tuple[CmafChunk, ...]
+    """Its parts; the segment is the concatenation of their bytes."""
+
+
 class Rendition:
     """One variant's media, from its first part to EXT-X-ENDLIST.
 
@@ -254,6 +268,21 @@ class Rendition:
                 if chunk.is_independent:
                     return Keyframe(segment.msn, segment.header.content.buffers[0], chunk.content.join())
         return None
+
+    def held_media(self) -> list[HeldMedia]:
+        """All that is held, oldest first: what has just left the playlist is still there, and so is the open segment.
+
+        Nothing is copied: whoever keeps it holds the memory of media that leaves the window meanwhile.
+        """
+        return [
+            HeldMedia(
+                segment.program_date_time_ms,
+                segment.duration_us // 1000,
+                segment.header.content.buffers[0],
+                tuple(segment.chunks),
+            )
+            for segment in self._window.held_segments()
+        ]
 
     def playlist(self) -> PlaylistSnapshot:
         """The media playlist as it stands; one object until it changes."""

@@ -196,6 +196,10 @@ class Window:
                     break
         return found
 
+    def held_segments(self) -> list[Segment]:
+        """All segments, oldest first: those that have left the playlist, those in it, and the open one."""
+        return [*self._retired, *self.listed, *((self.open,) if self.open is not None else ())]
+
     def next_numbering(self) -> Numbering:
         """Where a rendition that follows this one may begin at the earliest."""
         discontinuities = sum(segment.is_discontinuous for segment in self.listed)

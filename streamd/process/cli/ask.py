@@ -1,29 +1,28 @@
-"""The answerer of a command: the server that runs on the data directory, or the key store itself."""
+"""The answerer of a command: the server that runs on the data directory, or the key store itself.
+
+A command that asks a server loads neither the store nor anything of a server, which take four times as long as all else
+that it does.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import enum
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from streamd.clock import SystemClock
-from streamd.errors import DataDirError, StoreUnavailableError, StreamdError
-from streamd.process.account import TOKEN_VARIABLE, account_name, cli_actor
-from streamd.process.admin_client import AdminClient, AdminUnreachableError, KeyDesk, LocalKeys
+from streamd.errors import StreamdError
+from streamd.process.account import TOKEN_VARIABLE, account_name
+from streamd.process.admin_connection import AdminConnection, AdminUnreachableError
 from streamd.process.cli.output import say
-from streamd.process.config import Config, secrets_of
-from streamd.process.config.sections import DATABASE_NAME
-from streamd.process.data_dir import RunningServer, admin_token, find_server, prepare_data_dir
-from streamd.process.log import configure_logging
-from streamd.services.keys.key_store import KeyStore
-from streamd.services.keys.service import KeyService
-from streamd.services.keys.sweeper import SweepOptions
-from streamd.services.keys.verifier import KeyVerifier
-from streamd.services.operators.service import OperatorService
-from streamd.services.recording.index import RecordingIndex
+from streamd.process.data_dir import RunningServer, admin_token, find_server
+from streamd.process.loading import loading
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from streamd.process.cli.need import Need
+    from streamd.process.config import Config
+    from streamd.process.key_desk import KeyDesk
 
 # How long a server may take from its lock to its listeners; then it is taken for one without an admin API.
 START_WAIT_S = 3.0
@@ -32,17 +31,6 @@ START_POLL_S = 0.05
 NO_TOKEN = "unknown"  # noqa: S105  # a word in place of one
 
 _Result = TypeVar("_Result")
-
-
-class Need(enum.Enum):
-    """The use that a command makes of the key store, where no server runs that it could ask."""
-
-    READ = enum.auto()
-    """Nothing is written or made: a mistyped directory stays as it is."""
-    CHANGE = enum.auto()
-    """Something that is in it is changed, so it has to be there."""
-    MAKE = enum.auto()
-    """It may be the first to use it."""
 
 
 def on_keys(
@@ -60,23 +48,29 @@ def on_keys(
     async def run() -> _Result:
         server = await _running_server(config)
         if server is not None and server.admin_host:
+            with loading():
+                from streamd.process.remote_keys import RemoteKeys
+
             try:
-                async with _client(config, server) as client:
-                    return await ask(client)
+                return await ask(RemoteKeys(_connect(config, server).call))
             except AdminUnreachableError as exc:
                 tell(f"{exc}, though a server runs")
+        with loading():
+            from streamd.process.cli.local import local_keys
+            from streamd.services.keys.sweeper import SweepOptions
+
         # A stream that runs is closed by its server's next look at the store.
         tell(
             f"no server to ask on data directory {config.data_dir}: working on the key store itself; a server that "
             f"uses it follows within {SweepOptions().recheck_interval_s:g} s"
         )
-        async with _local_keys(config, need) as desk:
+        async with local_keys(config, need) as desk:
             return await ask(desk)
 
     return asyncio.run(run())
 
 
-def on_server(config: Config, ask: Callable[[AdminClient], Awaitable[_Result]]) -> _Result:
+def on_server(config: Config, ask: Callable[[AdminConnection], Awaitable[_Result]]) -> _Result:
     """Ask the running server what only it knows."""
 
     async def run() -> _Result:
@@ -85,8 +79,7 @@ def on_server(config: Config, ask: Callable[[AdminClient], Awaitable[_Result]]) 
             raise StreamdError(f"no server runs on data directory {config.data_dir}")
         if not server.admin_host:
             raise StreamdError("the server runs without an admin API; set admin.listen")
-        async with _client(config, server) as client:
-            return await ask(client)
+        return await ask(_connect(config, server))
 
     return asyncio.run(run())
 
@@ -102,36 +95,8 @@ async def _running_server(config: Config) -> RunningServer | None:
     return server
 
 
-def _client(config: Config, server: RunningServer) -> AdminClient:
+def _connect(config: Config, server: RunningServer) -> AdminConnection:
     if named := os.environ.get(TOKEN_VARIABLE, ""):
-        return AdminClient(server.admin_host, server.admin_port, named)
+        return AdminConnection(server.admin_host, server.admin_port, named)
     token = config.admin.token.get_secret_value() or admin_token(config.data_dir, makes=False) or NO_TOKEN
-    return AdminClient(server.admin_host, server.admin_port, token, account_name(os.environ))
-
-
-@contextlib.asynccontextmanager
-async def _local_keys(config: Config, need: Need) -> AsyncIterator[LocalKeys]:
-    configure_logging("error", "console", secrets=secrets_of(config))
-    if need is not Need.READ and (need is Need.MAKE or config.data_dir.exists()):
-        prepare_data_dir(config.data_dir)
-    store, clock = KeyStore(config.database_url, is_reading=need is Need.READ), SystemClock()
-    try:
-        try:
-            await store.start(makes=need is Need.MAKE)
-        except StoreUnavailableError as exc:
-            if need is not Need.MAKE and not _has_store(config):
-                raise DataDirError(
-                    f"{exc}: is {config.data_dir} the server's data directory? 'streamd keys issue USER' makes one"
-                ) from exc
-            raise
-        service = KeyService(store, clock, KeyVerifier(store, clock))
-        operators = OperatorService(store.database, clock)
-        recordings, by = RecordingIndex(store.database), cli_actor(os.environ)
-        yield LocalKeys(service, config.rtmp_urls, recordings, clock, operators, by)
-    finally:
-        await store.close()
-
-
-def _has_store(config: Config) -> bool:
-    """Whether there is a file in which the keys could be; a database elsewhere is not looked for."""
-    return bool(config.keys.database_url.get_secret_value()) or (config.data_dir / DATABASE_NAME).exists()
+    return AdminConnection(server.admin_host, server.admin_port, token, account_name(os.environ))

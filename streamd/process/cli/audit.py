@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from pydantic import BaseModel
 
 from streamd.process.cli.arguments import config_options, json_option, load
-from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.ask import on_keys
 from streamd.process.cli.exit_codes import EXIT_FAILED
+from streamd.process.cli.need import Need
 from streamd.process.cli.output import format_time, print_json, print_table, say
-from streamd.process.config import secrets_of
-from streamd.process.log import configure_logging
-from streamd.services.audit.anchor import ANCHOR_NAME, read_anchor
-from streamd.services.audit.verify import ChainEnd, Verdict, verify_log
 from streamd.services.keys.request import PAGE_LIMIT_MAX
-from streamd.services.store.database import Database
-
-if TYPE_CHECKING:
-    from streamd.process.config import Config
 
 
 @click.group("audit", invoke_without_command=True)
@@ -68,19 +59,19 @@ def audit_group(
         say(f"there are older rows: streamd audit --after {page.next_after}")
 
 
-class Anchor(click.ParamType[ChainEnd]):
+class Anchor(click.ParamType[tuple[int, bytes]]):
     """A place in the log's chain, as ``audit verify`` and ``audit.anchored`` in the server's log say it."""
 
     name = "number:hash"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ChainEnd:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, bytes]:
         """Read it."""
-        if isinstance(value, ChainEnd):
+        if isinstance(value, tuple):
             return value
         match = re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", value)
         if match is None:
             self.fail("write the number of a row, a colon, and its hash in 64 hexadecimal digits", param, ctx)
-        return ChainEnd(int(match[1]), bytes.fromhex(match[2]))
+        return int(match[1]), bytes.fromhex(match[2])
 
 
 @audit_group.command("verify")
@@ -96,7 +87,7 @@ class Anchor(click.ParamType[ChainEnd]):
 @click.pass_context
 def verify_audit(
     ctx: click.Context,
-    anchors: tuple[ChainEnd, ...],
+    anchors: tuple[tuple[int, bytes], ...],
     as_json: bool,
     config_file: Path | None,
     data_dir: Path | None,
@@ -109,8 +100,9 @@ def verify_audit(
     something is wrong.
     """
     config = load(config_file, data_dir)
-    noted = read_anchor(config.data_dir / ANCHOR_NAME)
-    verdict = asyncio.run(_verify(config, [*anchors, *([] if noted is None else [noted])]))
+    from streamd.process.cli.audit_verifying import VerdictModel, verify_with
+
+    verdict = verify_with(config, anchors)
     if as_json:
         print_json(VerdictModel.of(verdict))
     else:
@@ -126,38 +118,3 @@ def verify_audit(
         old = f", {verdict.rows_before_chain} of them older than the chain" if verdict.rows_before_chain else ""
         click.echo(f"The audit log is whole: {verdict.rows} rows{old}.")
         click.echo(f"To prove it later: streamd audit verify --anchor {verdict.end.sequence}:{verdict.end.hash.hex()}")
-
-
-class VerdictModel(BaseModel):
-    """A verdict for scripts."""
-
-    ok: bool
-    rows: int
-    rows_before_chain: int
-    anchor: str
-    """The end of the log, for ``--anchor``."""
-    faults: list[str]
-    fault_count: int
-
-    @classmethod
-    def of(cls, verdict: Verdict) -> VerdictModel:
-        """The verdict as it is printed."""
-        return cls(
-            ok=not verdict.fault_count,
-            rows=verdict.rows,
-            rows_before_chain=verdict.rows_before_chain,
-            anchor=f"{verdict.end.sequence}:{verdict.end.hash.hex()}",
-            faults=list(verdict.faults),
-            fault_count=verdict.fault_count,
-        )
-
-
-async def _verify(config: Config, anchors: list[ChainEnd]) -> Verdict:
-    # Quiet, as what is wrong is the command's to say.
-    configure_logging("error", "console", secrets=secrets_of(config))
-    database = Database(config.database_url, is_reading=True)
-    try:
-        await database.start()
-        return await verify_log(database, anchors)
-    finally:
-        await database.close()

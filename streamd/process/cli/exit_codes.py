@@ -59,7 +59,7 @@ class Commands(click.Group):
         except (KeyNotFoundError, UserNotFoundError, OperatorNotFoundError) as exc:
             _fail(exc, EXIT_NOT_FOUND)
         except StreamdError as exc:
-            from streamd.process.admin_client import AdminApiError
+            from streamd.process.admin_connection import AdminApiError
 
             status = exc.status if isinstance(exc, AdminApiError) else 0
             _fail(exc, {404: EXIT_NOT_FOUND, 422: EXIT_USAGE}.get(status, EXIT_FAILED))

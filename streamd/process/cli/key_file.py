@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from streamd.errors import ImportRefusedError
-from streamd.services.keys.importer import ForeignKey
+from streamd.services.keys.foreign_key import ForeignKey
 
 # A hundred thousand keys are 10 MB.
 FILE_BYTES_MAX = 64 * 1024 * 1024

@@ -12,15 +12,16 @@ from streamd.clock import SystemClock
 from streamd.doors.web.models.keys import Import, NewKey
 from streamd.errors import ImportRefusedError
 from streamd.process.cli.arguments import Duration, KeyId, User, config_options, json_option, load
-from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.ask import on_keys
 from streamd.process.cli.key_file import FILE_BYTES_MAX, read_keys
+from streamd.process.cli.need import Need
 from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
-from streamd.services.keys.importer import KEYS_MAX, ForeignKey, ImportOutcome, find_faults
+from streamd.services.keys.foreign_key import KEYS_MAX, ForeignKey, ImportOutcome, find_faults
 from streamd.services.keys.records import UserState
 from streamd.services.keys.request import OVERLAP_S_MAX, checked_label, checked_reason
 
 if TYPE_CHECKING:
-    from streamd.process.admin_client import KeyDesk
+    from streamd.process.key_desk import KeyDesk
 
 # The clocks of the server and of the command line may differ by as much as a machine's that keeps its time badly.
 CLOCKS_DIFFER = timedelta(seconds=5)

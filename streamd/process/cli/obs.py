@@ -12,13 +12,14 @@ import click
 
 from streamd.errors import DataDirError, StreamdError
 from streamd.process.cli.arguments import User, config_options, load
-from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.ask import on_keys
+from streamd.process.cli.need import Need
 from streamd.process.cli.output import say
 from streamd.services.keys.records import SERVER_LIMITS, KeyState, PublishLimits
 from streamd.services.obs.ladder import Canvas, NoRungFitsError, Preferences, go_live_config
 
 if TYPE_CHECKING:
-    from streamd.process.admin_client import KeyDesk
+    from streamd.process.key_desk import KeyDesk
 
 _INSTRUCTIONS = """\
 In OBS 31 or later, Settings, Stream:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     import click
 
-    from streamd.process.admin_client import AdminClient, KeyDesk
+    from streamd.process.admin_connection import AdminConnection
     from streamd.process.config import Config
+    from streamd.process.key_desk import KeyDesk
 
 # A person goes on typing after this; loading the program has taken a second by then.
 PATIENCE_S = 2.0
@@ -31,7 +32,8 @@ _Found = TypeVar("_Found")
 
 def offer_users(ctx: click.Context, typed: str) -> list[CompletionItem]:
     """Names of users that begin so."""
-    from streamd.process.cli.ask import Need, on_keys
+    from streamd.process.cli.ask import on_keys
+    from streamd.process.cli.need import Need
 
     async def names(desk: KeyDesk) -> list[tuple[str, str]]:
         return [(user.name, user.state.value) for user in await desk.list_users(None)]
@@ -41,8 +43,9 @@ def offer_users(ctx: click.Context, typed: str) -> list[CompletionItem]:
 
 def offer_keys(ctx: click.Context, typed: str) -> list[CompletionItem]:
     """Ids of keys that work and begin so, each with its user and label."""
-    from streamd.process.cli.ask import Need, on_keys
-    from streamd.process.log import escape_controls
+    from streamd.process.cli.ask import on_keys
+    from streamd.process.cli.need import Need
+    from streamd.process.redaction import escape_controls
     from streamd.services.keys.records import KeyState
 
     async def ids(desk: KeyDesk) -> list[tuple[str, str]]:
@@ -57,7 +60,8 @@ def offer_keys(ctx: click.Context, typed: str) -> list[CompletionItem]:
 
 def offer_operators(ctx: click.Context, typed: str) -> list[CompletionItem]:
     """Names of operators that begin so, each with the role."""
-    from streamd.process.cli.ask import Need, on_keys
+    from streamd.process.cli.ask import on_keys
+    from streamd.process.cli.need import Need
 
     async def names(desk: KeyDesk) -> list[tuple[str, str]]:
         return [(operator.name, f"{operator.role} {operator.state}") for operator in await desk.operators.everybody()]
@@ -68,9 +72,10 @@ def offer_operators(ctx: click.Context, typed: str) -> list[CompletionItem]:
 def offer_streams(ctx: click.Context, typed: str) -> list[CompletionItem]:
     """Names of live streams that begin so."""
     from streamd.process.cli.ask import on_server
+    from streamd.process.remote_streams import RemoteStreams
 
-    async def names(client: AdminClient) -> list[tuple[str, str]]:
-        return [(stream.name, "") for stream in await client.list_streams()]
+    async def names(connection: AdminConnection) -> list[tuple[str, str]]:
+        return [(stream.name, "") for stream in await RemoteStreams(connection.call).list_streams()]
 
     return _offer(ctx, typed, lambda config: on_server(config, _soon(names)))
 

@@ -12,7 +12,8 @@ from click.shell_completion import CompletionItem
 from streamd.clock import SystemClock
 from streamd.process.account import TOKEN_VARIABLE
 from streamd.process.cli.arguments import Duration, config_options, json_option, load
-from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.ask import on_keys
+from streamd.process.cli.need import Need
 from streamd.process.cli.offering import offer_operators
 from streamd.process.cli.output import format_time, print_json, print_table, say
 from streamd.services.keys.request import checked_reason

@@ -8,11 +8,8 @@ from typing import Any
 
 import click
 from pydantic import BaseModel, TypeAdapter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from streamd.process.log import Redactor, escape_controls
+from streamd.process.redaction import Redactor, escape_controls
 
 # A remark may have several lines; all else in it is printed as it is read.
 LINE_END = "\n"
@@ -39,6 +36,11 @@ def print_table(columns: Iterable[str], rows: Sequence[Sequence[str]], *, nothin
     if not rows:
         click.echo(nothing, err=True)
         return
+    # Only where there is a table to draw: it is a tenth of a command's time.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console()
     if not console.is_terminal:
         # A reader of a pipe wants whole cells, however long the line.

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from streamd.process.cli.arguments import Duration, StreamName, User, config_options, json_option, load
+from streamd.process.cli.arguments import Duration, Watched, config_options, json_option, load
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_json, print_table, say
+from streamd.process.remote_playback import RemotePlayback
 from streamd.services.playback.verifying_key import Algorithm
+from streamd.services.recording.recording_id import is_recording_id
 
 if TYPE_CHECKING:
-    from streamd.doors.web.models.playback import NewPlaybackKeyAnswer
+    from collections.abc import Awaitable, Callable
 
+    from streamd.doors.web.models.playback import NewPlaybackKeyAnswer
+    from streamd.process.config import Config
+
+_Result = TypeVar("_Result")
 _FILE_BYTES_MAX = 4096
 
 
@@ -31,7 +37,7 @@ def playback_group() -> None:
 
 
 @playback_group.command("lock")
-@click.argument("channel", type=User())
+@click.argument("channel", type=Watched())
 @click.option("--signed", "policy", flag_value="signed", help="Watch with a token alone.")
 @click.option("--password", "policy", flag_value="password", help="Watch with a password, which is asked for now.")
 @click.option("--hook", "policy", flag_value="hook", help="Ask [playback] hook_url about each viewer.")
@@ -40,7 +46,11 @@ def playback_group() -> None:
 def lock_channel(
     channel: str, policy: str | None, reason: str, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    """Say what it needs to watch CHANNEL. Whoever watches without it is cut when the command returns."""
+    """Say what it needs to watch CHANNEL, or the recording of this id.
+
+    Whoever watches without it is cut when the command returns. Recordings are as their channel, unless that is said of
+    them.
+    """
     if policy is None:
         raise click.UsageError("say --signed, --password or --hook")
     config = load(config_file, data_dir)
@@ -48,27 +58,36 @@ def lock_channel(
     if policy == "password":
         # Never an argument: other users of the machine, and the shell's history, would see it.
         asked = {"policy": policy, "password": click.prompt("Password", hide_input=True, confirmation_prompt=True)}
-    on_server(config, lambda client: client.decide_playback(channel, asked, reason=reason))
-    click.echo(f"Channel {channel} is locked ({policy}). To undo: streamd playback unlock {channel}")
+    _ask(config, lambda client: client.decide_playback(channel, asked, reason=reason))
+    is_recording = is_recording_id(channel)
+    named = f"Recording {channel}" if is_recording else f"Channel {channel}"
+    undo = f"{channel} --default" if is_recording else channel
+    click.echo(f"{named} is locked ({policy}). To undo: streamd playback unlock {undo}")
     if policy == "signed":
         click.echo(f"A link for a viewer: streamd playback token {channel}")
     elif policy == "password":
-        click.echo(f"Viewers type the password at {config.public_url}/watch/{channel}")
+        click.echo(f"Viewers type the password at {config.public_url}/watch/{'vod/' if is_recording else ''}{channel}")
 
 
 @playback_group.command("unlock")
-@click.argument("channel", type=User())
-@click.option("--default", "as_default", is_flag=True, help="As [playback] policy says, instead of for everybody.")
+@click.argument("channel", type=Watched())
+@click.option(
+    "--default",
+    "as_default",
+    is_flag=True,
+    help="As [playback] policy says, or a recording as its channel, instead of for everybody.",
+)
 @click.option("--reason", default="", help="Why, for the audit log.")
 @config_options
 def unlock_channel(
     channel: str, as_default: bool, reason: str, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    """Let everybody watch CHANNEL."""
+    """Let everybody watch CHANNEL, or the recording of this id."""
     config = load(config_file, data_dir)
     asked = None if as_default else "public"
-    on_server(config, lambda client: client.decide_playback(channel, asked, reason=reason))
-    click.echo(f"Channel {channel} is as [playback] policy says." if as_default else f"Everybody may watch {channel}.")
+    _ask(config, lambda client: client.decide_playback(channel, asked, reason=reason))
+    said = "as its channel" if is_recording_id(channel) else "as [playback] policy says"
+    click.echo(f"{channel} is {said}." if as_default else f"Everybody may watch {channel}.")
 
 
 # -- tokens -------------------------------------------------------------------------------------
@@ -105,7 +124,7 @@ def sign_token(
     body = {"channel": channel, "ttl_s": int(expires.total_seconds())} | {
         name: value for name, value in given.items() if value not in (None, [])
     }
-    made = on_server(config, lambda client: client.sign_playback_token(body))
+    made = _ask(config, lambda client: client.sign_playback_token(body))
     if as_json:
         print_json(made)
         return
@@ -118,7 +137,11 @@ def sign_token(
 @click.option("--jti", help="A token.")
 @click.option("--uid", help="Whatever this viewer was given until now.")
 @click.option("--kid", help="A key, and all that was signed with it; pk_server: what the server has signed until now.")
-@click.option("--channel", type=StreamName(), help="Whatever anybody was given for this channel until now.")
+@click.option(
+    "--channel",
+    type=Watched(),
+    help="Whatever anybody was given for this channel and its recordings until now, or for one recording.",
+)
 @click.option("--reason", default="", help="Why, for the audit log.")
 @json_option
 @config_options
@@ -137,7 +160,10 @@ def revoke(
     body = {name: value for name, value in named.items() if value is not None}
     if len(body) != 1:
         raise click.UsageError("say --jti, --uid, --kid or --channel, and one of them")
-    done = on_server(load(config_file, data_dir), lambda client: client.revoke_playback(body | {"reason": reason}))
+    done = _ask(
+        load(config_file, data_dir),
+        lambda client: client.revoke_playback(body | {"reason": reason}),
+    )
     if done.unwritten:
         say(done.unwritten)
     if as_json:
@@ -159,7 +185,7 @@ def keys_group() -> None:
 @config_options
 def list_keys(as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """List them."""
-    found = on_server(load(config_file, data_dir), lambda client: client.list_playback_keys())
+    found = _ask(load(config_file, data_dir), lambda client: client.list_playback_keys())
     if as_json:
         print_json(found)
         return
@@ -198,7 +224,10 @@ def new_key(
     """Make a key, and print its private half, once."""
     pem = public_key.read(_FILE_BYTES_MAX).decode("ascii", "replace") if public_key is not None else ""
     body = {"algorithm": algorithm, "label": label, "public_key": pem}
-    _print_key(on_server(load(config_file, data_dir), lambda client: client.add_playback_key(body)), as_json)
+    _print_key(
+        _ask(load(config_file, data_dir), lambda client: client.add_playback_key(body)),
+        as_json,
+    )
 
 
 @keys_group.command("rotate")
@@ -209,7 +238,10 @@ def new_key(
 def rotate_key(kid: str, overlap: timedelta, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """Replace the key KID by a new one of the same algorithm. Whoever watches by the old one watches on."""
     overlap_s = overlap.total_seconds()
-    made = on_server(load(config_file, data_dir), lambda client: client.rotate_playback_key(kid, overlap_s=overlap_s))
+    made = _ask(
+        load(config_file, data_dir),
+        lambda client: client.rotate_playback_key(kid, overlap_s=overlap_s),
+    )
     _print_key(made, as_json)
 
 
@@ -219,7 +251,7 @@ def rotate_key(kid: str, overlap: timedelta, as_json: bool, config_file: Path | 
 @config_options
 def delete_key(kid: str, reason: str, config_file: Path | None, data_dir: Path | None) -> None:
     """Withdraw the key KID, cut whoever watches by it, and delete it."""
-    on_server(load(config_file, data_dir), lambda client: client.delete_playback_key(kid, reason=reason))
+    _ask(load(config_file, data_dir), lambda client: client.delete_playback_key(kid, reason=reason))
     click.echo(f"Playback key {kid} is withdrawn and deleted.")
 
 
@@ -234,3 +266,7 @@ def _print_key(made: NewPlaybackKeyAnswer, as_json: bool) -> None:
         return
     click.echo("private key, shown now and never again:")
     click.echo(made.private_key.strip())
+
+
+def _ask(config: Config, ask: Callable[[RemotePlayback], Awaitable[_Result]]) -> _Result:
+    return on_server(config, lambda server: ask(RemotePlayback(server.call)))

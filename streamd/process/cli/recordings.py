@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from streamd.errors import StorageError
 from streamd.process.cli.arguments import User, config_options, json_option, load
 from streamd.process.cli.ask import on_server
+from streamd.process.cli.exit_codes import EXIT_FAILED
 from streamd.process.cli.output import format_time, print_json, print_table
-from streamd.process.options import storage_options
-from streamd.services.recording.exports import ExportState
-from streamd.services.recording.folder import RecordingFolder
-from streamd.services.recording.index import RecordingIndex
+from streamd.process.remote_recordings import RemoteRecordings
+from streamd.services.recording.export_records import ExportState
 from streamd.services.recording.recording_id import is_recording_id
 from streamd.services.recording.records import RecordingState
-from streamd.services.recording.verify import find_recordings, verify
-from streamd.services.storage.bucket import Bucket
-from streamd.services.storage.upload_journal import UploadJournal, read_journal
-from streamd.services.storage.verify import find_stored, verify_stored
-from streamd.services.store.database import Database
 
 if TYPE_CHECKING:
-    from streamd.process.admin_client import AdminClient
+    from collections.abc import Awaitable, Callable
+
     from streamd.process.config import Config
-    from streamd.services.recording.records import RecordingRecord
-    from streamd.services.recording.verify import FileFault
-    from streamd.services.storage.place import StorageOptions
+
+_Result = TypeVar("_Result")
 
 # An export is asked after this often, seconds; a short one is done within one.
 EXPORT_POLL_S = 0.5
@@ -64,7 +57,7 @@ def list_recordings(
     user: str | None, state: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None
 ) -> None:
     """List recordings, the newest first."""
-    found = on_server(load(config_file, data_dir), lambda client: client.list_recordings(user=user, state=state))
+    found = _ask(load(config_file, data_dir), lambda client: client.list_recordings(user=user, state=state))
     if as_json:
         print_json(found)
         return
@@ -93,7 +86,7 @@ def list_recordings(
 @config_options
 def show_recording(recording_id: str, config_file: Path | None, data_dir: Path | None) -> None:
     """Show all facts of a recording, as JSON."""
-    print_json(on_server(load(config_file, data_dir), lambda client: client.get_recording(recording_id)))
+    print_json(_ask(load(config_file, data_dir), lambda client: client.get_recording(recording_id)))
 
 
 @recordings_group.command("delete")
@@ -102,7 +95,10 @@ def show_recording(recording_id: str, config_file: Path | None, data_dir: Path |
 @config_options
 def delete_recording(recording_id: str, reason: str, config_file: Path | None, data_dir: Path | None) -> None:
     """Delete a recording and its files. When the command returns, nobody finds it."""
-    on_server(load(config_file, data_dir), lambda client: client.delete_recording(recording_id, reason=reason))
+    _ask(
+        load(config_file, data_dir),
+        lambda client: client.delete_recording(recording_id, reason=reason),
+    )
     click.echo(f"Recording {recording_id} is deleted.")
 
 
@@ -123,7 +119,7 @@ def export_recording(
         raise click.ClickException(f"{path} is there already.")
     part = path.with_name(f"{path.name}.part")
 
-    async def fetch(client: AdminClient) -> None:
+    async def fetch(client: RemoteRecordings) -> None:
         export = await client.export_recording(recording_id, variant=variant, run=run)
         while export.state in (ExportState.WAITING, ExportState.RUNNING):
             await asyncio.sleep(EXPORT_POLL_S)
@@ -134,7 +130,7 @@ def export_recording(
             await client.fetch_export(recording_id, file.write)
 
     try:
-        on_server(load(config_file, data_dir), fetch)
+        _ask(load(config_file, data_dir), fetch)
         part.replace(path)
     except OSError as exc:
         raise click.ClickException(f"{path}: {exc.strerror}") from exc
@@ -163,74 +159,10 @@ def verify_recordings(
     that the bucket alone has is read with --bucket, which finds the recordings of a lost disk, too.
     """
     config = load(config_file, data_dir)
-    directory = config.recordings_dir
-    storage = storage_options(config)
-    if in_bucket:
-        if storage is None:
-            raise click.UsageError("there is no bucket: [storage] url is empty")
-        context.exit(0 if asyncio.run(_verify_bucket(config, storage, recording_id, enters=rebuild_index)) else 1)
-    found = [record for record in find_recordings(directory) if recording_id in (None, record.id)]
-    if not found:
-        click.echo(f"There is no such recording in {directory}." if recording_id else f"No recordings in {directory}.")
-        context.exit(1 if recording_id else 0)
-    if rebuild_index:
-        asyncio.run(_enter(config.database_url, found))
-    is_whole = True
-    for record in found:
-        if record.state is RecordingState.RECORDING:
-            click.echo(f"{record.id}  has not ended")
-            continue
-        folder = RecordingFolder(directory / record.path)
-        journal = read_journal(folder, str(storage.place)) if storage is not None else UploadJournal()
-        elsewhere = journal.files if journal.is_media_deleted else {}
-        faults = verify(folder, elsewhere)
-        is_whole = is_whole and not faults
-        _tell(record, faults, "; its media is in the bucket (--bucket reads it)" if elsewhere else "")
-    context.exit(0 if is_whole else 1)
+    from streamd.process.cli.verifying import verify_disk, verify_storage
 
-
-def _tell(record: RecordingRecord, faults: list[FileFault], more: str = "") -> None:
-    click.echo(f"{record.id}  {'whole' if not faults else f'{len(faults)} faults'}{more}")
-    for fault in faults:
-        click.echo(f"  {fault.path} {fault.fault}")
-
-
-async def _verify_bucket(config: Config, storage: StorageOptions, recording_id: str | None, *, enters: bool) -> bool:
-    """Read what the bucket has; whether all of it is as it was written."""
-    bucket = Bucket(storage)
-    is_whole, found = True, []
-    try:
-        async for record, document in find_stored(bucket, config.recordings_dir):
-            if recording_id not in (None, record.id):
-                continue
-            found.append(record)
-            faults = await verify_stored(bucket, record.path, document)
-            is_whole = is_whole and not faults
-            _tell(record, faults)
-    except StorageError as exc:
-        click.echo(f"{storage.place}: {exc}")
-        return False
-    finally:
-        bucket.close()
-    if enters:
-        await _enter(config.database_url, found)
-    if not found:
-        click.echo(f"There is no such recording in {storage.place}." if recording_id else "No recordings there.")
-    return is_whole and (bool(found) or recording_id is None)
-
-
-async def _enter(database_url: str, records: list[RecordingRecord]) -> None:
-    """Have the index know recordings as their folders have them; titles, visibilities and pins that it knows stay."""
-    database = Database(database_url)
-    await database.start()
-    try:
-        index = RecordingIndex(database)
-        for record in records:
-            # One that has not ended is a running server's to speak of.
-            if record.state is not RecordingState.RECORDING:
-                await index.save(record)
-    finally:
-        await database.close()
+    look = verify_storage if in_bucket else verify_disk
+    context.exit(0 if look(config, recording_id, enters=rebuild_index) else EXIT_FAILED)
 
 
 def _length(seconds: float) -> str:
@@ -238,3 +170,7 @@ def _length(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _ask(config: Config, ask: Callable[[RemoteRecordings], Awaitable[_Result]]) -> _Result:
+    return on_server(config, lambda server: ask(RemoteRecordings(server)))

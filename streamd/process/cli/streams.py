@@ -9,6 +9,7 @@ import click
 from streamd.process.cli.arguments import StreamName, config_options, json_option, load
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_json, print_table, say
+from streamd.process.remote_streams import RemoteStreams
 from streamd.services.keys.request import checked_reason
 
 
@@ -22,7 +23,7 @@ def streams_group() -> None:
 @config_options
 def list_streams(as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
     """List the streams that are live now."""
-    found = on_server(load(config_file, data_dir), lambda client: client.list_streams())
+    found = on_server(load(config_file, data_dir), lambda server: RemoteStreams(server.call).list_streams())
     if as_json:
         print_json(found)
         return
@@ -54,7 +55,7 @@ def list_streams(as_json: bool, config_file: Path | None, data_dir: Path | None)
 def kick_stream(name: str, reason: str, config_file: Path | None, data_dir: Path | None) -> None:
     """Close the live stream NAME. Its key stays good: the encoder may come back."""
     reason = checked_reason(reason)
-    kick = on_server(load(config_file, data_dir), lambda client: client.kick(name, reason=reason))
+    kick = on_server(load(config_file, data_dir), lambda server: RemoteStreams(server.call).kick(name, reason=reason))
     if kick.unwritten:
         say(kick.unwritten)
     click.echo(f"Stream {name} was closed. To keep it off, revoke its key: streamd keys revoke KEY_ID")

@@ -8,7 +8,8 @@ import click
 
 from streamd.doors.web.models.users import UnwrittenSuspension
 from streamd.process.cli.arguments import User, config_options, json_option, load
-from streamd.process.cli.ask import Need, on_keys
+from streamd.process.cli.ask import on_keys
+from streamd.process.cli.need import Need
 from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
 from streamd.process.config import Config
 from streamd.services.keys.records import UserState

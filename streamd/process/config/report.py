@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import textwrap
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
-from sqlalchemy.engine import make_url
 
 from streamd.process.config.sections import SECTIONS, Config, Section
+from streamd.services.field_docs import field_docs
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 MASK = "********"
 # Of what stands in a URL's query, what is as long is taken for a secret in a log: "require" or "1" are words of lines.
@@ -22,10 +26,9 @@ def default_config_text() -> str:
     paragraphs = [_DEFAULT_HEADER]
     for section, model in SECTIONS.items():
         settings = [f"# {model.__doc__}\n[{section}]"]
-        for key, field in model.model_fields.items():
-            comment = textwrap.fill(
-                " ".join((field.description or "").split()), 110, initial_indent="# ", subsequent_indent="# "
-            )
+        docs = field_docs(model)
+        for key in model.model_fields:
+            comment = textwrap.fill(" ".join(docs[key].split()), 110, initial_indent="# ", subsequent_indent="# ")
             settings.append(f"{comment}\n{key} = {_toml(getattr(config, section), key)}")
         paragraphs.append("\n\n".join(settings))
     return "\n\n\n".join(paragraphs) + "\n"
@@ -50,10 +53,11 @@ def config_text(config: Config) -> str:
 def secrets_of(config: Config) -> list[str]:
     """Texts that must not be seen in any log."""
     database_url = config.keys.database_url.get_secret_value()
-    password = make_url(database_url).password if database_url else None
-    hooks = [config.publish_hook.secret, config.playback.hook_secret]
+    password = _url_of(database_url).password if database_url else None
+    hooks = [config.publish_hook.secret, config.playback.hook_secret, config.moderation.assistant_key]
     secrets = [config.admin.token, *hooks, *(e.secret for e in config.webhooks.endpoints)]
     asked = [config.publish_hook.url, config.playback.hook_url, config.playback.jwks_url]
+    asked += [config.moderation.assistant_url, config.moderation.timestamp_url, *config.moderation.purge_urls]
     urls = [*asked, *(endpoint.url for endpoint in config.webhooks.endpoints), database_url]
     texts = (*(secret.get_secret_value() for secret in secrets), password, *(t for url in urls for t in _said_in(url)))
     return [text for text in texts if text]
@@ -62,8 +66,15 @@ def secrets_of(config: Config) -> list[str]:
 def masked_url(url: str) -> str:
     """A URL without what may be secret in it: the password, and the whole query, which may hold a token."""
     bare, has_query, _ = url.partition("?")
-    shown = make_url(bare).render_as_string(hide_password=True) if "@" in bare else bare
+    shown = _url_of(bare).render_as_string(hide_password=True) if "@" in bare else bare
     return f"{shown}?{MASK}" if has_query else shown
+
+
+def _url_of(text: str) -> URL:
+    # Few configurations have one, and a command that asks a server does without SQLAlchemy.
+    from sqlalchemy.engine import make_url
+
+    return make_url(text)
 
 
 def _said_in(url: str) -> list[str]:

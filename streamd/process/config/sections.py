@@ -17,6 +17,7 @@ from streamd.process.config.values import (
     Countries,
     DatabaseUrl,
     Endpoint,
+    Flaggers,
     HostPatterns,
     Hosts,
     KeepLocal,
@@ -27,6 +28,7 @@ from streamd.process.config.values import (
     OptionalListen,
     PublicUrl,
     ReceiverUrl,
+    ReceiverUrls,
     Serve,
     StorageUrl,
     Token,
@@ -49,7 +51,6 @@ class Section(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         validate_default=True,
     )
 
@@ -178,7 +179,10 @@ class ClipsConfig(Section):
 
     who: Literal["off", "operators", "broadcasters", "viewers"] = "operators"
     """Who may make clips: `off`, `operators` (through the API), `broadcasters` too (of their own channel, in the
-    studio), or `viewers` too. No rule deletes a recording that has a clip."""
+    studio), or `viewers` too. No rule deletes a recording that has a clip of the former two."""
+    viewers_pin_days: Annotated[int, Field(ge=0, le=36_500)] = 90
+    """A clip of a viewer keeps its recording from `[recording] keep_days` for this many days; from `max_bytes` and
+    `min_free_bytes` it does not."""
     max_s: Annotated[int, Field(ge=1, le=600)] = 90
     """The longest clip, seconds; it is whole segments, which may add some."""
     per_address_per_hour: Annotated[int, Field(ge=0, le=3600)] = 10
@@ -261,6 +265,66 @@ class PlaybackConfig(Section):
     """Countries in which locked channels are not shown by an order, such as `["DE"]`: status 451 (RFC 7725)."""
     blocked_by: ReceiverUrl = ""
     """Whose order that is: the URL in the `Link` field of that answer."""
+
+
+class ModerationConfig(Section):
+    """Reports, decisions and takedowns; `docs/moderation.md` says how."""
+
+    enabled: bool = False
+    """Take reports, and offer the page for them, cases, takedowns, blocks and public counts. Off: none of it is
+    there."""
+    contact_email: Annotated[str, Field(pattern=r"^([^@\s]{1,64}@[^@\s]{1,253})?$")] = ""
+    """Where authorities and users write to, at `/legal` (Digital Services Act, articles 11 and 12)."""
+    contact_post: Annotated[str, Field(max_length=500)] = ""
+    """Postal address, at `/legal`."""
+    legal_representative: Annotated[str, Field(max_length=500)] = ""
+    """Name and address of the legal representative in the EU of a server that is elsewhere, at `/legal`
+    (article 13)."""
+    reports_per_address_per_10_min: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """Reports that are taken from one address in ten minutes; an IPv6 /64 counts as one. Trusted flaggers are not
+    held to it."""
+    evidence_s: Annotated[int, Field(ge=0, le=300)] = 30
+    """Media before a report that is kept as evidence, seconds. 0: a picture and the facts alone."""
+    evidence_keep_days: Annotated[int, Field(ge=1, le=3650)] = 183
+    """Days for which evidence, and what reporters have said of themselves, is kept after the decision. Six months, as
+    long as a decision can be complained about."""
+    scan: Literal["off", "reported", "first_minute", "all"] = "reported"
+    """Which pictures the machine looks at: none, those of reported channels, those of each broadcast's first minute
+    too, or one every ten seconds of all."""
+    hash_lists: list[str] = []
+    """Files with hashes of pictures that are known (PDQ, one in 64 hexadecimal digits a line). A relative path starts
+    at this file."""
+    trusted_flaggers: Flaggers = []
+    """Who reports with a token of their own, and is heard first (Digital Services Act, article 22): for each a name,
+    `=` and the SHA-256 of the token. `streamd cases flagger NAME` makes them."""
+    classifier: str = ""
+    """What scores pictures: `nudenet`, whose model comes with `pip install 'streamd[moderation]'`, or the path of an
+    ONNX file. Empty: nothing."""
+    classifier_labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=1000)] = []
+    """Which labels of the classifier count as found. Empty: all of an ONNX file of yours, and what `nudenet` calls
+    exposed."""
+    classifier_score_min: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """From which score on a label counts as found, up to 1."""
+    scan_pictures_per_s: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Pictures that the machine looks at in a second, of all channels together, beside those that are reported. Ten
+    take a third of a core with `nudenet`; where more are due, each channel is looked at less often."""
+    read_words: bool = True
+    """Read the words in pictures of what is reported; takes most of a second of a core a picture."""
+    assistant_url: ReceiverUrl = ""
+    """A service that speaks OpenAI's protocol and may suggest category, priority and a summary, such as
+    `https://assistant.example.org/v1`. It is told what reporters wrote and what was found, and no picture. One on this
+    machine or in a network of yours has to be in `webhooks.allow_networks`. Empty: none."""
+    assistant_key: SecretStr = SecretStr("")
+    """Its bearer token."""
+    assistant_model: Annotated[str, Field(max_length=200)] = ""
+    """The model that it is asked for. Empty: the service chooses."""
+    timestamp_url: ReceiverUrl = ""
+    """An authority that stamps evidence with the time (RFC 3161). Empty: none."""
+    purge_urls: ReceiverUrls = []
+    """Caches in front that are told of a takedown, by a `PURGE` or `BAN` request for each path, such as
+    `["http://127.0.0.1:6081"]`."""
+    transparency: bool = True
+    """Publish how many reports, takedowns, orders and appeals there were, day by day, at `/transparency`."""
 
 
 class KeysConfig(Section):
@@ -526,6 +590,9 @@ class LimitsConfig(Section):
     channel_metrics_max: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT.channel_metrics_max
     """Channels in `/metrics` with `metrics.per_channel`, those that have been live for longest. Each has eleven series,
     1.5 kB of every scrape; with 200 channels, as much as all other metrics have three times over."""
+    evidence_bytes_max: Annotated[int, Field(ge=0)] = DEFAULT.evidence_bytes_max
+    """All evidence on the disk (`[moderation]`): by default 900 pieces of 30 s at 6 Mb/s. Beyond it, what is kept is a
+    picture and the facts; nothing is deleted for want of room before its time."""
 
 
 class Config(Section):
@@ -543,6 +610,7 @@ class Config(Section):
     dvr: DvrConfig = DvrConfig()
     storage: StorageConfig = StorageConfig()
     playback: PlaybackConfig = PlaybackConfig()
+    moderation: ModerationConfig = ModerationConfig()
     keys: KeysConfig = KeysConfig()
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
@@ -609,6 +677,8 @@ SECTIONS: dict[str, type[Section]] = {
 }
 # Settings that are paths, and so start at the file that names them.
 PATHS = [
+    ("moderation", "classifier"),
+    ("moderation", "hash_lists"),
     ("server", "data_dir"),
     ("recording", "dir"),
     ("storage", "secret_access_key_file"),

@@ -1,4 +1,8 @@
-"""The texts of settings, checked: addresses, URLs and tokens, each fault with what to write instead."""
+"""The texts of settings, checked: addresses, URLs and tokens, each fault with what to write instead.
+
+A command that asks a server reads the configuration too, so SQLAlchemy, which knows database URLs, is loaded where
+there is one to read.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,6 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from streamd.services.obs.ladder import RUNGS_MAX, Rung
 from streamd.services.playback.claims import is_host_pattern
@@ -66,6 +68,9 @@ def _check_public_url(value: str) -> str:
 
 def _check_database_url(value: SecretStr) -> SecretStr:
     if value.get_secret_value():
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
         try:
             driver = make_url(value.get_secret_value()).drivername
         except ArgumentError:
@@ -162,6 +167,23 @@ def _check_countries(value: list[str]) -> list[str]:
     return value
 
 
+def _check_flaggers(value: list[str]) -> list[str]:
+    for text in value:
+        if not re.fullmatch(r"[^=\s][^=]{0,63}=[0-9a-f]{64}", text):
+            raise ValueError(
+                "write a name, = and the SHA-256 of the token in hexadecimal digits; "
+                "streamd cases flagger NAME prints both"
+            )
+    return value
+
+
+def _check_receiver_urls(value: list[str]) -> list[str]:
+    for text in value:
+        if not text or _check_receiver_url(text) != text:
+            raise ValueError('write URLs, for example ["http://127.0.0.1:6081"]')
+    return value
+
+
 def _check_port(url: SplitResult) -> bool:
     """Return True for a URL whose port is one.
 
@@ -206,3 +228,5 @@ Hosts = Annotated[list[str], AfterValidator(_check_hosts)]
 Networks = Annotated[list[str], AfterValidator(_check_networks)]
 HostPatterns = Annotated[list[str], AfterValidator(_check_host_patterns)]
 Countries = Annotated[list[str], AfterValidator(_check_countries)]
+Flaggers = Annotated[list[str], AfterValidator(_check_flaggers)]
+ReceiverUrls = Annotated[list[str], AfterValidator(_check_receiver_urls)]

@@ -9,7 +9,7 @@ from streamd.process.data_dir import is_read_only
 from streamd.process.doctor.check_result import CheckResult, failed, ok, warning
 from streamd.process.options import recorder_options
 from streamd.services.recording.folder import free_bytes
-from streamd.services.recording.recorder import RecordingMode
+from streamd.services.recording.records import RecordingMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from streamd.errors import PictureError
 from streamd.media.picture import ANSWER, ORDER, PICTURE_BYTES_MAX, PictureKind, draw_own_picture, draw_picture
+from streamd.media.pixels import PIXELS_BYTES_MAX, draw_own_pixels, draw_pixels
 from streamd.media.storyboard import CellSize, draw_cell, draw_own_storyboard, draw_sheet
 from streamd.services.sandbox import Layer, Sandbox
 
@@ -66,13 +67,16 @@ def main() -> None:
         OOM_SCORE_ADJ.write_text(OOM_SCORE_ADJ_MAX, encoding="ascii")
     draw_own_picture()
     draw_own_storyboard()
+    draw_own_pixels()
     # Only now: a request waits for the first picture, and a start takes 0.3 s of a processor.
     os.nice(NICENESS)
     Sandbox(memory_bytes=ADDRESS_SPACE_BYTES_MAX, open_files=OPEN_FILES_MAX, may_fork=True).lock()
     while head := _read(_STDIN, ORDER.size):
         kind, width, height, header_bytes, fragment_bytes = ORDER.unpack(head)
         cmaf_header, fragment = _read(_STDIN, header_bytes), _read(_STDIN, fragment_bytes)
-        layers, picture = _draw_in_a_copy(partial(_draw, kind, CellSize(width, height), cmaf_header, fragment))
+        bytes_max = PIXELS_BYTES_MAX if kind == PictureKind.PIXELS else PICTURE_BYTES_MAX
+        draw = partial(_draw, kind, CellSize(width, height), cmaf_header, fragment)
+        layers, picture = _draw_in_a_copy(draw, bytes_max)
         _write(_STDOUT, ANSWER.pack(layers, len(picture)) + picture)
 
 
@@ -87,15 +91,18 @@ def _draw(kind: int, size: CellSize, cmaf_header: bytes, fragment: bytes) -> byt
             return draw_cell(cmaf_header, fragment, size)
         case PictureKind.SHEET:
             return draw_sheet(fragment, size)
+        case PictureKind.PIXELS:
+            return draw_pixels(cmaf_header, fragment, size.width, size.height)
         case _:
             return draw_picture(cmaf_header, fragment)
 
 
-def _draw_in_a_copy(draw: Callable[[], bytes]) -> tuple[Layer, bytes]:
+def _draw_in_a_copy(draw: Callable[[], bytes], bytes_max: int) -> tuple[Layer, bytes]:
     """Have a copy of this process draw a picture, and end.
 
     Args:
         draw: Draws, and raises ``PictureError`` where there is no picture.
+        bytes_max: A longer answer is no picture.
 
     Returns:
         The layers that held the copy while it drew, and the picture, empty where there is none.
@@ -107,12 +114,12 @@ def _draw_in_a_copy(draw: Callable[[], bytes]) -> tuple[Layer, bytes]:
         _draw_and_end(draw, answer, parent)
     os.close(answer)
     # One byte before the picture, and one more than a picture has.
-    said = _read(answers, 1 + PICTURE_BYTES_MAX + 1)
+    said = _read(answers, 1 + bytes_max + 1)
     os.close(answers)
     # A copy that goes on is ended by its processor time, or with this process by its caller.
     os.wait()
     picture = said[1:]
-    return Layer(said[0] if said else 0), picture if len(picture) <= PICTURE_BYTES_MAX else b""
+    return Layer(said[0] if said else 0), picture if len(picture) <= bytes_max else b""
 
 
 def _draw_and_end(draw: Callable[[], bytes], answer: int, parent: int) -> NoReturn:

@@ -46,6 +46,21 @@ class EventType(enum.StrEnum):
     RECORDING_DELETED = "recording.deleted"
     CLIP_CREATED = "clip.created"
     """A clip was made, and can be watched."""
+    REPORT_RECEIVED = "report.received"
+    """Somebody has reported something; reports of one case past the thousandth are counted and not told."""
+    CASE_OPENED = "case.opened"
+    CASE_DECIDED = "case.decided"
+    """A moderator has decided; ``appeal_token`` is for the broadcaster, who may complain with it."""
+    APPEAL_RECEIVED = "appeal.received"
+    APPEAL_DECIDED = "appeal.decided"
+    TAKEDOWN_MADE = "takedown.made"
+    """A moderator took something down; with the statement of reasons."""
+    TAKEDOWN_RESTORED = "takedown.restored"
+    BLOCK_ADDED = "block.added"
+    BLOCK_REMOVED = "block.removed"
+    BLOCKS_IMPORTED = "blocks.imported"
+    ORDER_RECEIVED = "order.received"
+    """An authority's order was carried out; with what was done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The acts that the store does not have yet, kept over a restart in a file whose room is taken beforehand.
+"""Acts that the store does not have yet, kept over a restart in a file whose room is taken beforehand.
 
 A full disk is a reason for which the store takes no act, and the same disk has no room for a file then. So the file has
 its size from the start of the server on, and is overwritten in place: that needs no block of most file systems (of
@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -61,23 +61,27 @@ class Act:
         return self.kind, self.subject
 
 
-_ACT = TypeAdapter(Act)
+_Act = TypeVar("_Act")
 
 
-class ActJournal:
-    """The file of the acts that wait.
+class Journal(Generic[_Act]):
+    """The file of the acts of one kind that wait.
 
     Args:
         path: Where it is.
+        kind: Their type, which pydantic writes as JSON.
+        reserved_bytes: The room that is taken beforehand.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: type[_Act], reserved_bytes: int) -> None:
         self.path = path
+        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._reserved_bytes = reserved_bytes
         self._used_bytes = 0
         # A save that takes long must not be overtaken by the next.
         self._turn = asyncio.Lock()
 
-    def open(self) -> list[Act]:
+    def open(self) -> list[_Act]:
         """Read the acts of the server before this one, and take the room for those of this one.
 
         A line that is no act is left out and said: the machine may have stopped while it was written.
@@ -87,9 +91,9 @@ class ActJournal:
             make_file(self.path)
             with self.path.open("r+b") as file:
                 data = file.read()
-                if len(data) < RESERVED_BYTES:
+                if len(data) < self._reserved_bytes:
                     # Written, not only set aside: a block that was never written needs more of the disk's books.
-                    file.write(bytes(RESERVED_BYTES - len(data)))
+                    file.write(bytes(self._reserved_bytes - len(data)))
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as exc:
@@ -98,12 +102,12 @@ class ActJournal:
         self._used_bytes = len(data.rstrip(b"\0"))
         for line in data.replace(b"\0", b"").splitlines():
             try:
-                acts.append(_ACT.validate_json(line))
+                acts.append(self._adapter.validate_json(line))
             except ValidationError:
                 log.warning("acts.unreadable", extra={"path": str(self.path)})
         return acts
 
-    async def save(self, acts: Callable[[], Iterable[Act]]) -> bool:
+    async def save(self, acts: Callable[[], Iterable[_Act]]) -> bool:
         """Have the file hold just the acts that wait.
 
         Args:
@@ -113,7 +117,7 @@ class ActJournal:
             Whether they outlive this process; the log says why not.
         """
         async with self._turn:
-            data = b"".join(_ACT.dump_json(act) + b"\n" for act in acts())
+            data = b"".join(self._adapter.dump_json(act) + b"\n" for act in acts())
             try:
                 await asyncio.to_thread(self._write, data)
             except OSError as exc:
@@ -131,3 +135,14 @@ class ActJournal:
                 written += os.pwrite(descriptor, padded[written:], written)
             os.fsync(descriptor)
             self._used_bytes = len(data)
+
+
+class ActJournal(Journal[Act]):
+    """The file of the revocations and suspensions that wait.
+
+    Args:
+        path: Where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, Act, RESERVED_BYTES)

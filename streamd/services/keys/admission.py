@@ -26,6 +26,10 @@ class Denial(enum.StrEnum):
     REVOKED = "revoked"
     EXPIRED = "expired"
     SUSPENDED = "suspended"
+    TAKEN_DOWN = "taken_down"
+    """A moderator has taken the channel or the key down."""
+    BLOCKED = "blocked"
+    """From a network or a country that is blocked."""
     RATE_LIMITED = "rate_limited"
     """Too many publishes failed before it, and it was not looked up."""
     FORBIDDEN = "forbidden"
@@ -50,6 +54,8 @@ class Admission:
     """When the key dies by itself; moves when the key is rotated."""
     limits: PublishLimits = SERVER_LIMITS
     """The user's limits; they move when the operator changes them."""
+    address: str = ""
+    """IP address that it was admitted from; empty for one that the server before this one admitted."""
     ended_by: Denial | None = field(default=None, init=False)
     """The reason of its end; None while it holds."""
 

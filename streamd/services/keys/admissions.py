@@ -21,6 +21,7 @@ from streamd.errors import StoreUnavailableError
 from streamd.services.audit.records import SERVER, Actor, AuditEntry
 from streamd.services.audit.waiting_rows import WaitingRows
 from streamd.services.keys.admission import Admission, Denial, denial_of
+from streamd.services.keys.bars import Bars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -45,6 +46,7 @@ class Admissions:
     Attributes:
         changes: Changes of any key's standing so far: a reader of the store that sees it move reads again.
         rows: Audit rows of streams that were closed while the store could not be written.
+        bars: What moderators have taken down or blocked.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Admissions:
         self._condemned_users: set[str] = set()
         self.changes = 0
         self.rows = WaitingRows()
+        self.bars = Bars()
 
     def attach(self, closer: StreamCloser) -> None:
         """Set the closer of streams. Without one (the command line on the store) there are none to close."""
@@ -95,6 +98,17 @@ class Admissions:
         between the two.
         """
         return admission.ended_by is None and not self._has_expired(admission)
+
+    def may_publish(self, admission: Admission) -> bool:
+        """Whether an admission still holds, and nothing bars its stream; the registry asks this (``is_admissible``).
+
+        A broadcaster whose channel was taken down opens no stream, but their studio, which says why.
+        """
+        return self.is_admissible(admission) and not self.bars.bars(admission)
+
+    def is_dark(self, user: str) -> bool:
+        """Whether nothing of a channel is shown: its user is suspended, or a moderator has taken it down."""
+        return user in self.bars.channels or self.is_suspended(user)
 
     def is_suspended(self, user: str) -> bool:
         """Whether a user is suspended, without asking the store.

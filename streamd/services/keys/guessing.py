@@ -68,17 +68,19 @@ class GuessLimits:
 
 
 class Budgets:
-    """Token buckets by name: full at first, a token less for each failure, full again after a minute without.
+    """Token buckets by name: full at first, a token less for each failure, full again after a window without.
 
     Kept as the generic cell rate algorithm keeps it (ITU-T I.371): one number for each name, the time at
     which its bucket is full again. A bucket that is full needs no number.
 
     Args:
-        size: Tokens of a full bucket, all of which come back within a minute.
+        size: Tokens of a full bucket, all of which come back within the window.
         names_max: Buckets kept that are not full.
+        window_s: The window, seconds.
     """
 
-    def __init__(self, size: int, names_max: int = BUDGETS_MAX) -> None:
+    def __init__(self, size: int, names_max: int = BUDGETS_MAX, window_s: float = _MINUTE_S) -> None:
+        self._window_s = window_s
         self.resize(size)
         self._names_max = names_max
         # Least lately spent from first, so that full buckets and old ones come first.
@@ -87,7 +89,7 @@ class Budgets:
     def resize(self, size: int) -> None:
         """Take another size of buckets; spent tokens stay spent."""
         self._size = size
-        self._token_s = _MINUTE_S / size
+        self._token_s = self._window_s / size
 
     def __len__(self) -> int:
         """Buckets kept."""

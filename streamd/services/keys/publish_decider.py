@@ -147,6 +147,7 @@ class PublishDecider:
         self._guard.remember(proof.key_id, hash_secret(proof.key_id, proof.secret))
         self._publishes.spend(proof.key_id, self._clock.monotonic())
         admission = Admission.by_hook(ImportedKey.of_text(channel, salt).key_id, channel, user.limits)
+        self._verifier.check_bars(admission, shown.address)
         admissions.add(admission)
         return admission
 

@@ -130,12 +130,36 @@ class KeyVerifier:
         """
         try:
             admission = await self._admit(stream_key, peer_address, PUBLISH_DENIED, self._publishes)
+            self.check_bars(admission, peer_address)
         except KeyRejectedError as error:
             if error.is_known and error.key_id is not None:
                 self.attempts.refuse(error.key_id, error.reason, peer_address, self._clock.now())
             raise
         self.uses.note(admission.key_id, KeyUse(self._clock.now(), peer_address))
         return admission
+
+    def check_bars(self, admission: Admission, peer_address: str) -> None:
+        """See that no takedown and no block bars a publish whose key is good, and keep where it came from.
+
+        Args:
+            admission: Of the key.
+            peer_address: IP address it came from.
+
+        Raises:
+            KeyRejectedError: One does.
+        """
+        admission.address = peer_address
+        denial = self.admissions.bars.denial(admission.user, admission.key_id, peer_address)
+        if denial is not None:
+            self.denials.note(
+                denial,
+                peer_address,
+                admission.key_id,
+                user=admission.user,
+                at=self._clock.now(),
+                now=self._clock.monotonic(),
+            )
+            raise KeyRejectedError(denial, admission.key_id)
 
     def note_refusal(self, admission: Admission, result: str, detail: str, peer_address: str) -> None:
         """Note that a publish was refused though its key is good, for the key's holder and the audit log.

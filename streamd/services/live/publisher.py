@@ -25,6 +25,8 @@ class EndReason(enum.Enum):
     KICKED = "kicked"
     KEY_DIED = "key_died"
     """Revoked, expired, or its user suspended."""
+    TAKEN_DOWN = "taken_down"
+    """By a moderator, or by a block."""
     SERVER_STOPPED = "server_stopped"
 
 

@@ -474,6 +474,21 @@ class LiveRegistry:
         await self._close(doomed, EndReason.KEY_DIED, KeyRejectedError("dead"))
         return [stream.name for stream in doomed]
 
+    async def close_barred(self, is_barred: Callable[[Admission], bool]) -> list[str]:
+        """Close every stream that may not go on, and wait until its publisher's socket is closed.
+
+        Args:
+            is_barred: Whether a stream with this admission may not; nothing new begins with one.
+
+        Returns:
+            Names of the streams that were closed, in the order in which they began.
+        """
+        doomed = [stream for stream in self.live() if is_barred(stream.broadcaster.admission)]
+        for stream in doomed:
+            log.info("stream.closed", extra={"stream": stream.name, "reason": EndReason.TAKEN_DOWN.value})
+        await self._close(doomed, EndReason.TAKEN_DOWN, KeyRejectedError(EndReason.TAKEN_DOWN.value))
+        return [stream.name for stream in doomed]
+
     async def kick(self, name: str) -> bool:
         """Close a live stream's publisher; its key stays good.
 

@@ -85,8 +85,8 @@ class NoRungFitsError(StreamdError):
 
 
 class _Posted(BaseModel):
-    # Fields of another version of OBS are no fault.
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # Fields of another version of OBS are no fault. What checks them is made for the first OBS that asks.
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class FrameRate(_Posted):
@@ -151,7 +151,7 @@ class PostData(_Posted):
 
 
 class _Answered(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Meta(_Answered):

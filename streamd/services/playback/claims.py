@@ -20,6 +20,8 @@ from streamd.services.playback.refusal import Refusal
 
 # RFC 3339 ends with the year 9999; a double has each of its seconds.
 NUMERIC_DATE_MAX: Final = 253_402_300_799
+# How long a token of the server's own is good for at the most.
+TOKEN_S_MAX: Final = 366 * 86_400
 # An id of a token or a viewer: a UUID has 36, a mail address rarely 60.
 ID_CHARS_MAX: Final = 128
 # Viewers at once that a claim may allow; a ticket has two bytes for it.
@@ -50,10 +52,10 @@ class Audience(enum.IntFlag):
 
 
 _AUDIENCES: Final = {
-    "v": Audience.VIDEO,
-    "t": Audience.THUMBNAIL,
-    "s": Audience.STORYBOARD,
-    "c": Audience.CLIP,
+    "v": Audience.VIDEO.value,
+    "t": Audience.THUMBNAIL.value,
+    "s": Audience.STORYBOARD.value,
+    "c": Audience.CLIP.value,
 }
 
 
@@ -97,7 +99,7 @@ def read_object(data: bytes) -> dict[str, Any]:
         PlaybackRefusedError: It is none, names something twice, or has a number that is none.
     """
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number)
+        value = _JSON.decode(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Refusal.MALFORMED.error() from None
     if not isinstance(value, dict):
@@ -168,6 +170,10 @@ def _no_number(_: str) -> None:
     raise ValueError
 
 
+# One for all: ``json.loads`` makes one for each text.
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
+
+
 def _text(payload: dict[str, Any], name: str, *, is_required: bool = False) -> str:
     value = payload.get(name, "")
     if not isinstance(value, str) or len(value) > ID_CHARS_MAX or (is_required and not value):
@@ -221,14 +227,13 @@ def _audience(payload: dict[str, Any], wanted: str) -> Audience:
     values = _texts(payload, "aud", len(_AUDIENCES) * 4)
     if wanted and wanted not in values:
         raise Refusal.AUDIENCE.error()
-    letters = [value for value in values if value in _AUDIENCES]
-    if values and not letters and not wanted:
+    found = 0
+    for value in values:
+        found |= _AUDIENCES.get(value, 0)
+    if values and not found and not wanted:
         # It is for something else than media of ours.
         raise Refusal.AUDIENCE.error()
-    found = Audience(0)
-    for letter in letters:
-        found |= _AUDIENCES[letter]
-    return found or Audience.VIDEO
+    return Audience(found) if found else Audience.VIDEO
 
 
 def _networks(payload: dict[str, Any]) -> tuple[Network, ...]:

@@ -47,6 +47,11 @@ class Countries:
             self._reader.close()
             self._reader = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a database that tells them."""
+        return self._reader is not None
+
     def of(self, address: str) -> str:
         """The country of an address, two capital letters; empty where it is not known."""
         if self._reader is None:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from streamd.errors import ReceiverUnreachableError
+from streamd.formats.address import source_of
 from streamd.services.events.event import payload
 from streamd.services.events.signature import new_message_id, signed_headers
+from streamd.services.playback.questions import Questions
 from streamd.services.playback.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.services.events.sender import Sender
-    from streamd.services.playback.gate import Visitor
+    from streamd.services.playback.visitor import Visitor
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,11 @@ ANSWERS_MAX: Final = 4096
 ANSWER_S: Final = 10.0
 # Questions under way: a show that begins. One viewer more is asked to come back.
 QUESTIONS_MAX: Final = 256
+# Of one address: a quarter of them.
+QUESTIONS_PER_SOURCE_MAX: Final = 64
+# Of one address, in a row and in each minute after them: a school behind it whose 300 pupils come at once, each with a
+# page and a player. Whoever changes a letter of the query each time asks no more of the service than this.
+QUESTIONS_PER_MINUTE_MAX: Final = 600
 # What a viewer's request says goes on to the service no longer than this.
 TEXT_CHARS_MAX: Final = 2048
 TTL_S_MAX: Final = 366 * 86_400
@@ -69,7 +76,8 @@ class ViewerHook:
         options: The service.
         sender: Makes the requests.
         clock: For signatures, and the age of answers.
-        withdrawn_at: Says when all that was given out of a channel was withdrawn; an answer from before counts no more.
+        withdrawn_at: Says when all that was given out of a channel, or of a recording and its channel, was withdrawn;
+            an answer from before counts no more.
     """
 
     def __init__(
@@ -77,7 +85,7 @@ class ViewerHook:
         options: PlaybackHookOptions,
         sender: Sender,
         clock: Clock,
-        withdrawn_at: Callable[[str], int] = lambda _: 0,
+        withdrawn_at: Callable[[str, str], int] = lambda _channel, _owner: 0,
     ) -> None:
         self.options = options
         self._sender = sender
@@ -85,9 +93,15 @@ class ViewerHook:
         self._withdrawn_at = withdrawn_at
         self._answers: OrderedDict[tuple[str, ...], tuple[float, HookVerdict]] = OrderedDict()
         self._asked: dict[tuple[str, ...], asyncio.Task[HookVerdict]] = {}
+        self._questions = Questions(
+            clock.monotonic,
+            per_minute_max=QUESTIONS_PER_MINUTE_MAX,
+            per_source_max=QUESTIONS_PER_SOURCE_MAX,
+            all_max=QUESTIONS_MAX,
+        )
         self._told_at = float("-inf")
 
-    async def ask(self, channel: str, visitor: Visitor, token: str, query: str) -> HookVerdict:
+    async def ask(self, channel: str, visitor: Visitor, token: str, query: str, *, owner: str = "") -> HookVerdict:
         """Ask whether a viewer may watch.
 
         Args:
@@ -95,20 +109,21 @@ class ViewerHook:
             visitor: Who asks.
             token: What they showed as a token; empty for none.
             query: The query of their request, without it.
+            owner: The channel that a recording is of.
 
         Raises:
-            PlaybackRefusedError: They may not, or there is no answer and that forbids.
+            PlaybackRefusedError: They may not, or there is no answer and that forbids, or too much is asked already.
         """
         said = (channel, visitor.address, visitor.user_agent, visitor.referrer, token, query)
-        key = (*said, str(self._withdrawn_at(channel)))
+        key = (*said, str(self._withdrawn_at(channel, owner)))
         verdict = self._known(key)
         if verdict is None:
             task = self._asked.get(key)
             if task is None:
-                if len(self._asked) >= QUESTIONS_MAX:
-                    raise Refusal.UNDECIDED.error()
+                source = source_of(visitor.address)
+                self._questions.begin(source)
                 task = self._asked[key] = asyncio.create_task(self._ask(key, said))
-                task.add_done_callback(lambda _: self._asked.pop(key, None))
+                task.add_done_callback(lambda _: self._end(key, source))
             try:
                 verdict = await asyncio.shield(task)
             except ReceiverUnreachableError as exc:
@@ -119,6 +134,10 @@ class ViewerHook:
         if not verdict.allows:
             raise Refusal.FORBIDDEN.error()
         return verdict
+
+    def _end(self, key: tuple[str, ...], source: str) -> None:
+        self._asked.pop(key, None)
+        self._questions.end(source)
 
     def _known(self, key: tuple[str, ...]) -> HookVerdict | None:
         found = self._answers.get(key)

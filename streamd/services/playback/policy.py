@@ -37,11 +37,25 @@ class Policies:
 
     Args:
         default: Of those for which nothing is decided.
+
+    Attributes:
+        version: Another number after each change.
     """
 
     def __init__(self, default: Policy = Policy.PUBLIC) -> None:
-        self.default = default
+        self._default = default
         self._rules: dict[str, PlaybackRule] = {}
+        self.version = 0
+
+    @property
+    def default(self) -> Policy:
+        """The policy of those for which nothing is decided."""
+        return self._default
+
+    @default.setter
+    def default(self, policy: Policy) -> None:
+        self._default = policy
+        self.version += 1
 
     @property
     def rules(self) -> Mapping[str, PlaybackRule]:
@@ -58,6 +72,7 @@ class Policies:
     def replace(self, rules: Mapping[str, PlaybackRule]) -> set[str]:
         """Take other rules; return the subjects whose policy or password is another one now."""
         before, self._rules = self._rules, dict(rules)
+        self.version += 1
         return {name for name in {*before, *rules} if self._rule_in(before, name) != self._rule_in(self._rules, name)}
 
     def of(self, subject: str, owner: str = "") -> Policy:
@@ -68,7 +83,7 @@ class Policies:
             owner: The channel that a recording is of.
         """
         rule = self._rules.get(subject) or (self._rules.get(owner) if owner else None)
-        return self.default if rule is None else rule.policy
+        return self._default if rule is None else rule.policy
 
     def password_hash(self, subject: str, owner: str = "") -> str:
         """The hash of the password of a channel or recording; empty for none."""

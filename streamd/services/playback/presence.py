@@ -7,7 +7,12 @@ connection open is not.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from streamd.services.playback.ticket import NO_DIGEST
+
+if TYPE_CHECKING:
+    from streamd.services.playback.ticket import Ticket
 
 # HLS asks for a playlist once a target duration, which is 10 s at the most; a network may stumble once.
 VIEWING_S: Final = 15.0
@@ -28,18 +33,20 @@ class Presence:
     def __len__(self) -> int:
         return len(self._order)
 
-    def note(self, who: bytes, session: bytes, viewers_max: int, now: float) -> bool:
-        """Note that a viewing goes on, or begins.
+    def note(self, ticket: Ticket, now: float) -> bool:
+        """Note that the viewing of a ticket goes on, or begins.
 
         Args:
-            who: Whose viewings are counted together.
-            session: The viewing.
-            viewers_max: How many of ``who`` there may be at once.
+            ticket: Of the viewing; one without a bound is not counted.
             now: Loop time, seconds.
 
         Returns:
-            False where there are as many already.
+            False where there are as many already as there may be at once.
         """
+        viewers_max = ticket.viewers_max
+        if not viewers_max:
+            return True
+        who, session = _who(ticket), ticket.session
         viewings = self._of.setdefault(who, {})
         if session not in viewings:
             for other in [each for each, at in viewings.items() if now - at > VIEWING_S]:
@@ -56,14 +63,20 @@ class Presence:
             self._forget(*next(iter(self._order)))
         return True
 
-    def hold(self, who: bytes, session: bytes) -> None:
+    def hold(self, ticket: Ticket) -> None:
         """A viewing has a connection that goes on without asking."""
+        if not ticket.viewers_max:
+            return
+        who, session = _who(ticket), ticket.session
         if session in self._of.get(who, ()):
             self._of[who][session] = float("inf")
             self._holds[who, session] += 1
 
-    def end(self, who: bytes, session: bytes) -> None:
+    def end(self, ticket: Ticket) -> None:
         """A connection of a viewing is closed; with the last one it is over."""
+        if not ticket.viewers_max:
+            return
+        who, session = _who(ticket), ticket.session
         self._holds[who, session] -= 1
         if self._holds[who, session] <= 0:
             self._forget(who, session)
@@ -76,3 +89,8 @@ class Presence:
             viewings.pop(session, None)
             if not viewings:
                 del self._of[who]
+
+
+def _who(ticket: Ticket) -> bytes:
+    """Whose viewings are counted together: the viewer's, or else those of the token."""
+    return ticket.viewer if ticket.viewer != NO_DIGEST else ticket.token

@@ -33,7 +33,7 @@ class Refusal(enum.Enum):
     TOO_MANY = 403, "As many people as may watch with this link are watching already."
     TICKET = 403, "This address is not good here, or not any more: open the link again."
     FORBIDDEN = 403, "You may not watch this."
-    TOO_OFTEN = 429, "Too many wrong tokens or passwords came from your network. Wait a minute, then try again."
+    TOO_OFTEN = 429, "Too many tries came from your network. Wait a minute, then try again."
     BLOCKED = 451, "This cannot be shown in your country, by an order."
     UNDECIDED = 503, "Whether you may watch this cannot be found out now. Try again in a moment."
 

@@ -29,9 +29,14 @@ class RevocationKind(enum.StrEnum):
 
 
 class Revocations:
-    """Those that hold, in memory."""
+    """Those that hold, in memory.
+
+    Attributes:
+        version: Another number after each act.
+    """
 
     def __init__(self) -> None:
+        self.version = 0
         self._tokens: set[bytes] = set()
         # Unix time, whole seconds, up to which what was issued is withdrawn.
         self._viewers: dict[bytes, int] = {}
@@ -60,6 +65,7 @@ class Revocations:
             value: Its name.
             at: Unix time of the act, whole seconds.
         """
+        self.version += 1
         match kind:
             case RevocationKind.JTI:
                 self._tokens.add(digest("jti", value))
@@ -72,16 +78,31 @@ class Revocations:
             case RevocationKind.CHANNEL:
                 self._channels[value] = max(at, self._channels.get(value, 0))
 
-    def channel_epoch(self, channel: str) -> int:
-        """Unix time at which the channel was withdrawn last; 0 for never."""
-        return self._channels.get(channel, 0)
+    def channel_epoch(self, subject: str, owner: str = "") -> int:
+        """Unix time at which a channel or recording was withdrawn last; 0 for never.
 
-    def ends(self, ticket: Ticket, subject: str) -> bool:
-        """Whether a ticket is withdrawn."""
-        issued_at = ticket.issued_at
+        Args:
+            subject: Its name or id.
+            owner: The channel that a recording is of: what is withdrawn of that is withdrawn of the recording too.
+        """
+        found = self._channels.get(subject, 0)
+        return max(found, self._channels.get(owner, 0)) if owner else found
+
+    def ends(self, ticket: Ticket, subject: str, owner: str = "", *, issued_at: float | None = None) -> bool:
+        """Whether a ticket is withdrawn.
+
+        Args:
+            ticket: Good in itself.
+            subject: The channel or recording.
+            owner: The channel that a recording is of; empty for a channel.
+            issued_at: Unix time from which what it is for counts, seconds; None: that of the ticket itself.
+        """
+        if issued_at is None:
+            issued_at = ticket.issued_at
         return (
             ticket.token in self._tokens
             or issued_at <= self._viewers.get(ticket.viewer, -1)
             or issued_at <= self._keys.get(ticket.key, -1)
             or issued_at <= self._channels.get(subject, -1)
+            or issued_at <= self._channels.get(owner, -1)
         )

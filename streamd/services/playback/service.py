@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streamd.errors import KeyRequestError, PlaybackKeyNotFoundError, StoreUnavailableError
 from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.request import checked_label, checked_reason
-from streamd.services.playback.claims import ID_CHARS_MAX, read_claims
+from streamd.services.playback.claims import ID_CHARS_MAX, TOKEN_S_MAX, read_claims
 from streamd.services.playback.policy import PlaybackRule, Policy
 from streamd.services.playback.records import PlaybackKeyRecord, RevocationRecord
 from streamd.services.playback.revocations import RevocationKind
@@ -24,7 +24,8 @@ from streamd.services.playback.verifying_key import Algorithm, VerifyingKey, new
 if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.services.audit.records import Actor
-    from streamd.services.playback.gate import GateOptions, PlaybackGate
+    from streamd.services.playback.gate import PlaybackGate
+    from streamd.services.playback.gate_options import GateOptions
     from streamd.services.playback.key_set import RemoteKeySet
     from streamd.services.playback.passwords import Passwords
     from streamd.services.playback.playback_store import PlaybackStore
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 
 # The key with which the server signs for those who will not. It is made of the store's secret, and is never shown.
 SERVER_KID: Final = "pk_server"
-# How long a token of the server's own is good for at the most.
-TOKEN_S_MAX: Final = 366 * 86_400
 OVERLAP_S_MAX: Final = 30 * 86_400
 # Another process's acts are known here after this, seconds.
 RECHECK_S: Final = 5.0
@@ -79,13 +78,15 @@ class PlaybackService:
         self._clock = clock
         self._passwords = passwords
         self._key_set = key_set
-        gate.on_unknown_key = key_set.hurry
+        gate.tokens.on_unknown_key = key_set.hurry
         self._keys: dict[str, PlaybackKeyRecord] = {}
         self._server_key = VerifyingKey(SERVER_KID, Algorithm.HS256, b"")
         self._last_sequence = 0
         self._checked_at = float("-inf")
         self._changes = 0
         self._unwritten: list[tuple[RevocationRecord, AuditEntry]] = []
+        # Recordings whose rules are still to be dropped; as many as have one.
+        self._deleted: list[str] = []
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -128,6 +129,9 @@ class PlaybackService:
             return
         self._checked_at = now
         try:
+            while self._deleted:
+                await self.forget(self._deleted[0])
+                del self._deleted[0]
             while self._unwritten:
                 await self._store.revoke(*self._unwritten[0])
                 del self._unwritten[0]
@@ -298,16 +302,24 @@ class PlaybackService:
     # -- rules ------------------------------------------------------------------------------
 
     async def set_rule(
-        self, subject: str, policy: Policy | None, *, by: Actor, password: str | None = None, reason: str = ""
+        self,
+        subject: str,
+        policy: Policy | None,
+        *,
+        by: Actor,
+        password: str | None = None,
+        reason: str = "",
+        of_recording: bool = False,
     ) -> PlaybackRule | None:
         """Decide who may watch a channel or recording.
 
         Args:
             subject: Its name or id.
-            policy: None leaves it to the configuration.
+            policy: None leaves it to the configuration, or a recording to its channel.
             by: The actor.
             password: A new one, which ends what is watched by the one before; None leaves it.
             reason: Why, in the operator's words.
+            of_recording: It is the id of a recording that there is.
 
         Raises:
             KeyRequestError: A password that cannot be, or none where one is needed.
@@ -319,16 +331,17 @@ class PlaybackService:
         if password is not None:
             hashed = await self._passwords.hash(password)
         if policy is Policy.PASSWORD and not hashed:
-            raise KeyRequestError("a channel with the policy password needs one")
+            raise KeyRequestError("the policy password needs a password")
         rule = None if policy is None else PlaybackRule(policy, hashed if policy is Policy.PASSWORD else "")
         now = self._clock.now()
-        said = "as the configuration says" if policy is None else policy.value
+        unsaid = "as its channel" if of_recording else "as the configuration says"
+        said = unsaid if policy is None else policy.value
         if password is not None:
             said += ", new password"
-        name = subject if not subject.startswith("rec_") else None
+        name = None if of_recording else subject
         text = f"{subject if name is None else ''} {said}. {checked_reason(reason)}".strip().rstrip(". ")
         entry = AuditEntry(now, by.name, "playback.policy", by.address, user=name, stream=name, reason=text)
-        await self._store.set_rule(subject, rule, [entry])
+        await self._store.set_rule(subject, rule, [entry], of_recording=of_recording)
         self._changes += 1
         rules = {**self.gate.policies.rules}
         if rule is None:
@@ -340,8 +353,13 @@ class PlaybackService:
             await self.revoke(RevocationKind.CHANNEL, subject, by=by, reason="new password")
         return rule
 
+    def forget_soon(self, recording: str) -> None:
+        """Drop the rule of a recording that is deleted."""
+        if recording in self.gate.policies.rules:
+            self._deleted.append(recording)
+
     async def forget(self, subject: str) -> None:
-        """Drop the rule of a user who is deleted."""
+        """Drop the rule of a user or recording that is deleted."""
         await self._store.forget(subject)
         self._changes += 1
         rules = {name: rule for name, rule in self.gate.policies.rules.items() if name != subject}

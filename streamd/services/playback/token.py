@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from streamd.services.playback.claims import read_object
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # A token with every claim and an RS256 signature of 4096 bits has 1.2 kB.
 TOKEN_CHARS_MAX: Final = 4096
+# Headers that were read lately, up to as long as a token: a signer has one.
+HEADERS_MAX: Final = 64
 _FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 # RFC 7515 4.1: parameters that bring a key along, which nobody should believe, or change what is signed.
 _REFUSED = frozenset(("crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"))
@@ -32,8 +35,8 @@ class ShownToken:
     text: str = field(repr=False)
     kid: str
     """Id of the key that it names."""
-    algorithm: object
-    """The algorithm that its header names."""
+    algorithm: str | None
+    """The algorithm that its header names; None for none."""
     payload: dict[str, Any] = field(repr=False)
     """Its claims, believed by nobody so far."""
 
@@ -55,14 +58,37 @@ def read_token(text: str) -> ShownToken:
     found = _FORM.fullmatch(text) if len(text) <= TOKEN_CHARS_MAX else None
     if found is None:
         raise Refusal.MALFORMED.error()
-    header, payload = read_object(_decoded(found[1])), read_object(_decoded(found[2]))
+    named, algorithm = _header(found[1])
+    payload = read_object(_decoded(found[2]))
+    kid = payload.get("kid", named)
+    if not isinstance(kid, str):
+        kid = named
+    # Some libraries cannot write the header: the claim stands for it. Two that differ are a trick.
+    if kid is None or (kid is not named and not is_kid(kid)) or (named is not None and kid != named):
+        raise Refusal.UNKNOWN_KEY.error()
+    return ShownToken(text, kid, algorithm, payload)
+
+
+@lru_cache(maxsize=HEADERS_MAX)
+def _header(part: str) -> tuple[str | None, str | None]:
+    """The id of the key and the algorithm that a header names.
+
+    Args:
+        part: As it stands in a token; all tokens of a signer have the same one.
+
+    Raises:
+        PlaybackRefusedError: It is none of ours.
+    """
+    header = read_object(_decoded(part))
     if not _REFUSED.isdisjoint(header):
         raise Refusal.MALFORMED.error()
-    # Some libraries cannot write the header: the claim stands for it. Two that differ are a trick.
-    kids = {each["kid"] for each in (header, payload) if isinstance(each.get("kid"), str)}
-    if len(kids) != 1 or not is_kid(kid := kids.pop()):
+    kid = header.get("kid")
+    if not isinstance(kid, str):
+        kid = None
+    elif not is_kid(kid):
         raise Refusal.UNKNOWN_KEY.error()
-    return ShownToken(text, kid, header.get("alg"), payload)
+    algorithm = header.get("alg")
+    return kid, algorithm if isinstance(algorithm, str) else None
 
 
 def check_signature(token: ShownToken, key: VerifyingKey) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
+from streamd.services.playback.claims import Audience
 from streamd.services.playback.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Viewing:
 
     Attributes:
         audience: The number of the ticket's ``Audience``.
+        is_plain: It is for video, from everywhere, for any number at once: there is little to ask.
+        now: Reads the loop time, seconds.
         refusal: Why it is over; None while it is not.
     """
 
@@ -55,6 +58,8 @@ class Viewing:
         "_table",
         "audience",
         "expires_at",
+        "is_plain",
+        "now",
         "owner",
         "refusal",
         "subject",
@@ -66,11 +71,13 @@ class Viewing:
         self, table: Viewings, subject: str, ticket: Ticket, text: str, expires_at: float, owner: str = ""
     ) -> None:
         self._table = table
+        self.now = table.now
         self.owner = owner
         self.subject = subject
         self.ticket = ticket
         # A number, not a flag: each request is compared with it.
         self.audience = int(ticket.audience)
+        self.is_plain = bool(self.audience & Audience.VIDEO.value and not ticket.networks and not ticket.viewers_max)
         self.text = text
         self.expires_at = expires_at
         self.refusal: Refusal | None = None
@@ -85,7 +92,7 @@ class Viewing:
 
     def lasts(self) -> bool:
         """Whether it is not over."""
-        return self.refusal is None and self._table.now() < self.expires_at
+        return self.refusal is None and self.now() < self.expires_at
 
     def hold(self, held: Held) -> None:
         """Have something cut when this ends."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from streamd.errors import PictureError, PictureWorkerRestsError, PostersBusyError
-from streamd.media.packet import TrackKind
+from streamd.services.live.newest_keyframe import newest_keyframe
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -107,7 +107,7 @@ class Posters:
         """
         entry = self._entries.setdefault(channel, _Entry())
         if entry.drawing is None and self._clock.monotonic() >= entry.renew_at:
-            keyframe = _newest_keyframe(channel)
+            keyframe = newest_keyframe(channel, LINES_ENOUGH)
             if keyframe is not None and keyframe.msn != entry.msn:
                 if len(self._drawing) < DRAWING_MAX:
                     entry.drawing = asyncio.create_task(self._draw(channel, entry))
@@ -135,7 +135,7 @@ class Posters:
         result = "failed"
         try:
             async with self._turn:
-                keyframe = _newest_keyframe(channel)
+                keyframe = newest_keyframe(channel, LINES_ENOUGH)
                 # None where the stream has ended meanwhile.
                 if keyframe is not None:
                     result = await self._draw_keyframe(entry, keyframe)
@@ -162,19 +162,3 @@ class Posters:
         poster = Poster(jpeg, hashlib.blake2b(jpeg, digest_size=9).hexdigest()) if jpeg is not None else None
         entry.note(self._clock.monotonic(), keyframe.msn, poster)
         return "drawn" if poster is not None else "undecodable"
-
-
-def _newest_keyframe(channel: Channel) -> Keyframe | None:
-    """The newest keyframe of the variant that is best to draw from; None where there is no picture."""
-    if channel.presentation is None:
-        return None
-    by_lines = {
-        track.height: rendition
-        for rendition in channel.presentation.listed
-        for track in rendition.tracks
-        if track.kind is TrackKind.VIDEO
-    }
-    if not by_lines:
-        return None
-    lines = min((height for height in by_lines if height >= LINES_ENOUGH), default=max(by_lines))
-    return by_lines[lines].newest_keyframe()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import errno
 import fcntl
 import logging
@@ -23,6 +22,7 @@ from streamd.errors import ExportRefusedError, StoreUnavailableError
 from streamd.services.recording.clip_file import runs_of
 from streamd.services.recording.clip_records import ClipRendition
 from streamd.services.recording.clip_times import ClipRange, same_time
+from streamd.services.recording.export_records import Export, ExportState
 from streamd.services.recording.folder import free_bytes, init_name, make_folder
 from streamd.services.recording.playlist_file import parse_playlist
 from streamd.services.recording.records import RecordingState
@@ -30,7 +30,6 @@ from streamd.services.recording.recovery import recorded_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from streamd.clock import Clock
@@ -65,35 +64,6 @@ _FAULTS = {
     11: "the disk does not take it",
     12: "it needs too much memory",
 }
-
-
-class ExportState(enum.StrEnum):
-    """How far an export has come."""
-
-    WAITING = "waiting"
-    """Another one is being made."""
-    RUNNING = "running"
-    READY = "ready"
-    """The file can be fetched, for a day."""
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """One export."""
-
-    recording_id: str
-    variant: str
-    run: int
-    """Number of the piece of the recording under one CMAF header, from 0."""
-    state: ExportState
-    asked_at: datetime
-    reason: str = ""
-    """Why it failed."""
-    bytes: int = 0
-    """Of the file so far."""
-    expected_bytes: int = 0
-    """What it will have, about."""
 
 
 @dataclass(frozen=True, slots=True)

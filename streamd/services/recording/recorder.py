@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from streamd.services.audit.records import AuditEntry
 from streamd.services.events.event import unheard
 from streamd.services.metrics import Metrics
 from streamd.services.recording.bookkeeper import Bookkeeper
+from streamd.services.recording.disk_sync import DiskSync
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus
 from streamd.services.recording.folder import FolderTakenError, RecordingFolder, folder_name
 from streamd.services.recording.past import Pasts
@@ -28,7 +28,13 @@ from streamd.services.recording.recording import Recording
 from streamd.services.recording.recording_id import new_recording_id, started_at
 from streamd.services.recording.recording_output import RecordingOutput
 from streamd.services.recording.recording_writer import RecordingWriter, WriterOptions
-from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
+from streamd.services.recording.records import (
+    RecordingFilter,
+    RecordingMode,
+    RecordingRecord,
+    RecordingState,
+    Visibility,
+)
 from streamd.services.recording.recovery import recorded_document, recover
 from streamd.services.recording.retention import Retention, RetentionOptions
 from streamd.services.recording.space_look import SpaceLook
@@ -61,15 +67,6 @@ RETENTION_S = 60.0
 SPACE_BYTES_MIN = 16 * 1024 * 1024
 # Recordings that are taken up at a start are looked for a page at a time.
 _PAGE = 200
-
-
-class RecordingMode(enum.StrEnum):
-    """Which broadcasts are recorded."""
-
-    OFF = "off"
-    ASKED = "asked"
-    """Those for which somebody asks."""
-    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +120,7 @@ class Recorder:
         self._clock = clock
         self._is_listed = is_listed
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
+        self._disk_sync = DiskSync(lambda: self.options.writer.fsync_s)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
         self._outputs: dict[str, RecordingOutput] = {}
         # Recordings that are written, by id, and those that an earlier server left, by channel.
@@ -204,6 +202,7 @@ class Recorder:
             recording.leave()
         for recording in tuple(self._going.values()):
             await recording.wait()
+        await self._disk_sync.close()
         await self.books.close()
         self._pool.shutdown()
         self._readers.shutdown(wait=False, cancel_futures=True)
@@ -245,6 +244,7 @@ class Recorder:
             partial(self.is_recorded, name),
             lambda: self._space.has_found,
             left,
+            lambda: self.books.elsewhere.delay,
         )
         return output
 
@@ -375,7 +375,14 @@ class Recorder:
 
     def _add(self, record: RecordingRecord, writer: RecordingWriter) -> Recording:
         recording = Recording(
-            record.id, record.user, writer, self._pool, self._clock, self._note_change, self._all_queued_bytes
+            record.id,
+            record.user,
+            writer,
+            self._pool,
+            self._clock,
+            self._note_change,
+            self._all_queued_bytes,
+            self._disk_sync,
         )
         self._going[record.id] = recording
         self.books.open(recording, record)

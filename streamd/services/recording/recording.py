@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
     from datetime import datetime
+    from pathlib import Path
 
     from streamd.clock import Clock
     from streamd.media.packager.cmaf_chunk import ChunkBytes
+    from streamd.services.recording.disk_sync import DiskSync
     from streamd.services.recording.documents import RecordedRendition
     from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.past import Past
@@ -44,6 +46,7 @@ class Recording:
         clock: For dates and durations.
         on_change: Called when its state has changed; a last time when it is complete.
         all_queued_bytes: Media of all recordings that waits for the disk.
+        disk_sync: Has what it writes kept by the disk; None: nothing does before it ends.
 
     Attributes:
         state: How far it has come.
@@ -62,6 +65,7 @@ class Recording:
         clock: Clock,
         on_change: Callable[[Recording], None],
         all_queued_bytes: Callable[[], int] = lambda: 0,
+        disk_sync: DiskSync | None = None,
     ) -> None:
         self.id = recording_id
         self.name = name
@@ -74,9 +78,10 @@ class Recording:
         self._clock = clock
         self._on_change = on_change
         self._all_queued_bytes = all_queued_bytes
+        self._disk_sync = disk_sync
         self.past: Past | None = None
         self._loop = asyncio.get_running_loop()
-        self._queue = DiskQueue(pool, self._write_down, self._note_failure)
+        self._queue = DiskQueue(pool, self._note_totals, self._note_failure)
         self._ending: asyncio.Task[None] | None = None
         # The oldest media file of each variant that is there, where older ones were removed.
         self._first_files: dict[str, int] = {}
@@ -103,6 +108,16 @@ class Recording:
         return self._writer.folder
 
     @property
+    def path(self) -> Path:
+        """Of its folder."""
+        return self._writer.folder.path
+
+    @property
+    def device(self) -> int:
+        """The file system that it lies on; 0 before there is something of it."""
+        return self._writer.device
+
+    @property
     def queued_bytes(self) -> int:
         """Media that waits for the disk."""
         return self._queue.queued_bytes
@@ -125,10 +140,13 @@ class Recording:
         """Append one whole segment (``RecordingWriter.append``)."""
 
         def append() -> None:
+            # Their frames lie where the publisher's bytes were put, and are written from there.
+            pieces: list[bytes | memoryview] = []
+            for part in parts:
+                pieces += part.pieces()
             segment = self._writer.append(
                 variant,
-                # Their frames lie where the publisher's bytes were put, and are written from there.
-                [piece for part in parts for piece in part.pieces()],
+                pieces,
                 duration_us=duration_us,
                 program_date_time_ms=program_date_time_ms,
                 is_discontinuous=is_discontinuous,
@@ -137,6 +155,12 @@ class Recording:
                 self._loop.call_soon_threadsafe(self.past.add, variant, segment)
 
         self._put(append, sum(map(len, parts)))
+        if self._disk_sync is not None:
+            self._disk_sync.note(self)
+
+    def sync(self) -> None:
+        """Have the disk keep all that it was given before."""
+        self._put(self._writer.sync, 0)
 
     def cut(self, variant: str, first_file: int) -> None:
         """Remove the media files of a variant before one (``RecordingWriter.cut``)."""
@@ -175,9 +199,8 @@ class Recording:
             return
         self._queue.put(step, size_bytes)
 
-    def _write_down(self) -> None:
-        """Have the disk keep what a step has written."""
-        self._writer.sync(self._clock.monotonic())
+    def _note_totals(self) -> None:
+        """Note its size behind each step."""
         self.totals = self._writer.totals
 
     def _end(self) -> None:

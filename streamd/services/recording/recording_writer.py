@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from streamd.services.recording.playlist_file import RecordedSegment
 
 
+# Bytes that a recording writes before it asks for the disk's space again: 27 s at 2.5 Mb/s, one second at 64. Each
+# question gives the interpreter up, and has to win it back from the loop.
+UNASKED_BYTES_MAX = 8 * 1024 * 1024
+# Others write as well: of what is free above the reserve a recording takes its share before it asks again.
+WRITERS_EXPECTED = 256
 # What the document of a recording says that is complete but for this.
 GAP = "a crash has cost media"
 
@@ -50,9 +55,11 @@ class WriterOptions:
     file_s: int = 60
     """Media in one file at most, seconds."""
     fsync_s: float = 2.0
-    """The media that a power cut may cost, seconds."""
+    """The media that a power cut may cost, seconds (``DiskSync``)."""
     hashes_files: bool = True
     """The documents are to have the hash of every file; not of one that nobody keeps."""
+    keeps_claim: bool = False
+    """Its folder is this process's after it is closed, too, until ``release``: somebody reads there, and removes it."""
     min_free_bytes: int = 2 * 1024**3
     """Space that stays free on the disk; a recording that would take it fails."""
 
@@ -82,6 +89,7 @@ class RecordingWriter:
     Attributes:
         has_gap: As given.
         folder: As given.
+        device: The file system that the folder lies on; 0 before there is a folder.
 
     Raises:
         OSError: The disk does not take something; like every method.
@@ -99,6 +107,7 @@ class RecordingWriter:
     ) -> None:
         self.has_gap = has_gap
         self.folder = folder
+        self.device = 0
         self._document = document
         self._options = options
         self._recovered = dict(recovered or {})
@@ -109,7 +118,8 @@ class RecordingWriter:
         self._indexed: frozenset[str] = frozenset()
         self._is_begun = False
         self._claim = claim
-        self._synced_at = float("-inf")
+        # Bytes that may be written before the disk is asked for its space again.
+        self._unasked_bytes = 0
 
     @property
     def recovered(self) -> Mapping[str, RecordedPlaylist]:
@@ -153,10 +163,14 @@ class RecordingWriter:
         Raises:
             RecordingError: The disk is nearly full.
         """
+        size_bytes = sum(map(len, pieces))
         if self._options.min_free_bytes:
-            self._check_space(sum(map(len, pieces)))
+            if self._unasked_bytes < size_bytes:
+                self._check_space(size_bytes)
+            self._unasked_bytes -= size_bytes
         segment = self._variants[variant].append(
             pieces,
+            size_bytes=size_bytes,
             duration_us=duration_us,
             program_date_time_ms=program_date_time_ms,
             is_discontinuous=is_discontinuous,
@@ -169,15 +183,8 @@ class RecordingWriter:
         """Remove the media files of a variant before one: their playlist goes on to name them, as nobody reads it."""
         self._variants[variant].cut(first_file)
 
-    def sync(self, now: float) -> None:
-        """Have all of it on the disk, if the last time is long enough ago.
-
-        Args:
-            now: A monotonic clock, seconds.
-        """
-        if now - self._synced_at < self._options.fsync_s:
-            return
-        self._synced_at = now
+    def sync(self) -> None:
+        """Have all of it on the disk."""
         for variant in self._variants.values():
             variant.sync()
 
@@ -219,6 +226,11 @@ class RecordingWriter:
         """Close every file as it is, for another server to go on with; again changes nothing."""
         for variant in self._variants.values():
             variant.close()
+        if not self._options.keeps_claim:
+            self.release()
+
+    def release(self) -> None:
+        """Let other servers have its folder, which is closed; again changes nothing."""
         claim, self._claim = self._claim, None
         if claim is not None:
             os.close(claim)
@@ -233,6 +245,8 @@ class RecordingWriter:
                 f"the disk has {left_bytes >> 20} MiB free, and [recording] min_free_bytes keeps "
                 f"{self._options.min_free_bytes >> 20} MiB"
             )
+        room_bytes = left_bytes - self._options.min_free_bytes
+        self._unasked_bytes = size_bytes + min(room_bytes // WRITERS_EXPECTED, UNASKED_BYTES_MAX)
 
     def _variant(self, name: str, target_duration_s: int) -> VariantWriter:
         """The writer of a variant, behind what an earlier server has left of it."""
@@ -255,6 +269,7 @@ class RecordingWriter:
         make_folder(self.folder.hls)
         if self._claim is None:
             self._claim = claim_folder(self.folder.path)
+        self.device = os.fstat(self._claim).st_dev
         self._files = read_file_lines(self.folder.files)
         self._write_started()
         self._is_begun = True

@@ -6,6 +6,18 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+# The rules that delete, as the reason of a deletion names them.
+RETENTION_RULES = frozenset({"keep_days", "max_bytes", "min_free_bytes"})
+
+
+class RecordingMode(enum.StrEnum):
+    """Which broadcasts are recorded."""
+
+    OFF = "off"
+    ASKED = "asked"
+    """Those for which somebody asks."""
+    ALL = "all"
+
 
 class RecordingState(enum.StrEnum):
     """How far a recording has come."""

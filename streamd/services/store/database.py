@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Table
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -190,8 +189,11 @@ class Database:
     def insert_new(self, table: Table) -> Insert:
         """An INSERT that leaves existing rows alone."""
         # Both dialects spell ON CONFLICT DO NOTHING alike, and SQLAlchemy has it once for each.
-        make = sqlite_insert if self.is_sqlite else postgresql_insert
-        return make(table).on_conflict_do_nothing()
+        if self.is_sqlite:
+            return sqlite_insert(table).on_conflict_do_nothing()
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert(table).on_conflict_do_nothing()
 
     def in_byte_order(self, column: Column[str]) -> ColumnElement[str]:
         """A column of ASCII, to be compared as SQLite and Python do; PostgreSQL has an order for each language."""

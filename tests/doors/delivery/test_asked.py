@@ -19,7 +19,7 @@ def asked() -> Asked:
 def paths(asked: Asked) -> list[str]:
     found = []
     while (read := asked.next()) is not None:
-        found.append(read.head.path)
+        found.append(read[0].head.path)
     return found
 
 
@@ -28,7 +28,7 @@ class TestNext:
         asked.take(PART + PLAYLIST)
         first = asked.next()
         assert first is not None
-        assert first.head.path == "/live/demo/main/part10012.m4s"
+        assert first[0].head.path == "/live/demo/main/part10012.m4s"
         assert asked.unanswered == PLAYLIST
         assert paths(asked) == ["/live/demo/main.m3u8"]
         assert asked.unanswered == b""

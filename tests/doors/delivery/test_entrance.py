@@ -14,7 +14,8 @@ from streamd.clock import SystemClock
 from streamd.doors.delivery.entrance import token_of
 from streamd.errors import PlaybackRefusedError
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.hook import HookVerdict, ViewerHook
 from streamd.services.playback.policy import PlaybackRule, Policy
 from streamd.services.playback.refusal import Refusal
@@ -33,7 +34,7 @@ from tests.support.doors import (
 from tests.support.playback_gate import KEYS, token
 
 if TYPE_CHECKING:
-    from streamd.services.playback.gate import Visitor
+    from streamd.services.playback.visitor import Visitor
 
 pytestmark = pytest.mark.asyncio
 
@@ -47,7 +48,7 @@ class Service:
         self.asked: list[tuple[str, str, str]] = []
         self.meanwhile: Callable[[], object] = lambda: None
 
-    async def ask(self, channel: str, visitor: Visitor, shown: str, query: str) -> HookVerdict:
+    async def ask(self, channel: str, visitor: Visitor, shown: str, query: str, *, owner: str = "") -> HookVerdict:
         self.asked.append((channel, shown, query))
         if shown != "word":
             raise Refusal.FORBIDDEN.error()
@@ -194,7 +195,7 @@ class TestWithATicket:
             assert (answer.status, answer.field("Cache-Control")) == (404, "no-store")
 
     async def test_the_word_without_a_ticket_opens_nothing_here(self, house: House) -> None:
-        word = house.gate.word("demo", StandInStream.live_since)
+        word = house.gate.words.of("demo", StandInStream.live_since)
         assert (await house.get(f"/live/demo/main/{word}/part10012.m4s")).status == 401
 
     @pytest.mark.parametrize(

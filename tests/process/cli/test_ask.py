@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,6 +12,47 @@ import pytest
 from streamd.process.cli import EXIT_FAILED, ask
 from streamd.process.data_dir import RunningServer, ServerLock
 from tests.support.cli import run
+from tests.support.live_streams import Streams
+
+HEAVY = {"aiohttp", "sqlalchemy", "aiosqlite", "alembic", "av", "uvloop", "structlog", "obstore", "cryptography"}
+# What a server does; the rest of the house says what it asks for and what it answers.
+SERVERS = {"streamd.process.server", "streamd.process.local_keys", "streamd.services.keys.key_store"}
+
+
+class TestAskingAServer:
+    """A command is over in 0.3 s of a processor; each of these takes as long by itself."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("keys", "issue", "alice"),
+            ("keys", "list"),
+            ("keys", "revoke", "7k2m9xq4ct"),
+            ("users", "list"),
+            ("users", "suspend", "alice"),
+            ("streams", "list"),
+            ("streams", "kick", "alice"),
+            ("audit",),
+            ("operators", "list"),
+            ("recordings", "list"),
+            ("playback", "keys", "list"),
+            ("playback", "token", "alice"),
+        ],
+        ids=" ".join,
+    )
+    def test_it_loads_no_library_of_a_server(self, server: Streams, data_dir: Path, arguments: tuple[str, ...]) -> None:
+        code = (
+            "import contextlib, io, sys; from streamd.process.cli import main\n"
+            "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+            f"    main({[*arguments, '--data-dir', str(data_dir)]!r}, standalone_mode=False)\n"
+            "print(*sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        modules = set(done.stdout.split())
+        assert "streamd.process.admin_connection" in modules
+        assert "no server to ask" not in done.stderr
+        assert {name.partition(".")[0] for name in modules} & HEAVY == set()
+        assert modules & SERVERS == set()
 
 
 class TestServerThatDoesNotAnswer:

@@ -6,7 +6,7 @@ import pytest
 
 from streamd.errors import ImportRefusedError
 from streamd.process.cli.key_file import FILE_BYTES_MAX, read_keys
-from streamd.services.keys.importer import ForeignKey
+from streamd.services.keys.foreign_key import ForeignKey
 
 SECRET = "Xk29sQm4Tz81LdRw"
 

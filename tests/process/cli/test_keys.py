@@ -11,7 +11,7 @@ import pytest
 from streamd.process.account import account_name
 from streamd.process.cli import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE
 from streamd.process.data_dir import TOKEN_NAME
-from streamd.services.keys.importer import KEYS_MAX
+from streamd.services.keys.foreign_key import KEYS_MAX
 from streamd.services.keys.stream_key import StreamKey
 from tests.support.certificates import ONE
 from tests.support.cli import issue, run
@@ -239,6 +239,6 @@ class TestKeysOnTheServer:
     def test_long_lists_are_fetched_whole(
         self, server: Streams, data_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("streamd.process.admin_client.PAGE_LIMIT_MAX", 2)
+        monkeypatch.setattr("streamd.process.remote_keys.PAGE_LIMIT_MAX", 2)
         ids = [issue(data_dir)["id"] for _ in range(5)]
         assert [key["id"] for key in json.loads(run("keys", "list", "--json", data_dir=data_dir).stdout)] == ids

@@ -66,7 +66,7 @@ class TestUsers:
     def test_long_lists_are_fetched_whole(
         self, server: Streams, data_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("streamd.process.admin_client.PAGE_LIMIT_MAX", 2)
+        monkeypatch.setattr("streamd.process.remote_keys.PAGE_LIMIT_MAX", 2)
         names = ["alice", "bob", "carol", "dave", "erin"]
         for name in names:
             issue(data_dir, name)

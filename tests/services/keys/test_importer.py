@@ -7,8 +7,8 @@ import pytest
 
 from streamd.errors import ImportRefusedError, KeyRejectedError, KeyRequestError
 from streamd.services.keys.admission import Denial
+from streamd.services.keys.foreign_key import KEYS_MAX, ForeignKey, ImportOutcome
 from streamd.services.keys.guessing import GuessLimits
-from streamd.services.keys.importer import KEYS_MAX, ForeignKey, ImportOutcome
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.records import KeyState
 from streamd.services.keys.stream_key import StreamKey

@@ -14,8 +14,8 @@ from streamd.clock import ManualClock
 from streamd.errors import PlaybackRefusedError, ReceiverUnreachableError
 from streamd.services.events.sender import ReceiverAnswer
 from streamd.services.playback import hook
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.hook import ANSWER_S, HookVerdict, PlaybackHookOptions, ViewerHook
+from streamd.services.playback.visitor import Visitor
 
 pytestmark = pytest.mark.asyncio
 SECRET = f"whsec_{base64.b64encode(bytes(32)).decode()}"
@@ -46,11 +46,16 @@ class House:
         self.clock, self.service = ManualClock(), Service()
         options = PlaybackHookOptions("https://hook.example/", SECRET, allows_on_failure)
         self.withdrawn_at = {"demo": 0, "other": 0}
-        self.hook = ViewerHook(options, self.service, self.clock, self.withdrawn_at.__getitem__)
+        self.hook = ViewerHook(
+            options,
+            self.service,
+            self.clock,
+            lambda channel, owner: max(self.withdrawn_at[channel], self.withdrawn_at.get(owner, 0)),
+        )
 
-    async def ask(self, **changes: str) -> HookVerdict:
-        facts = {"channel": "demo", "token": "", "query": "a=b"} | changes
-        return await self.hook.ask(facts["channel"], VISITOR, facts["token"], facts["query"])
+    async def ask(self, visitor: Visitor = VISITOR, **changes: str) -> HookVerdict:
+        facts = {"channel": "demo", "token": "", "query": "a=b", "owner": ""} | changes
+        return await self.hook.ask(facts["channel"], visitor, facts["token"], facts["query"], owner=facts["owner"])
 
     async def refused(self) -> tuple[int, str]:
         with pytest.raises(PlaybackRefusedError) as refused:
@@ -156,6 +161,44 @@ async def test_one_that_hangs_is_asked_only_so_much(monkeypatch: pytest.MonkeyPa
     assert await house.refused() == (503, "undecided")
     house.service.gate.set()
     await asyncio.gather(*asked)
+
+
+async def test_one_address_asks_only_so_much_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook, "QUESTIONS_PER_SOURCE_MAX", 2)
+    house = House()
+    house.service.gate.clear()
+    asked = [asyncio.create_task(house.ask(query=str(number))) for number in range(2)]
+    await asyncio.sleep(0)
+    assert await house.refused() == (429, "too_often")
+    other = asyncio.create_task(house.ask(Visitor("198.51.100.1")))
+    await asyncio.sleep(0)
+    house.service.gate.set()
+    await asyncio.gather(*asked, other)
+    await house.ask()
+
+
+async def test_one_address_asks_only_so_often_and_what_is_known_is_no_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hook, "QUESTIONS_PER_MINUTE_MAX", 5)
+    house = House()
+    for number in range(5):
+        await house.ask(query=str(number))
+    assert await house.refused() == (429, "too_often")
+    await house.ask(query="4")
+    await house.ask(Visitor("198.51.100.1"))
+    house.clock.advance(12)
+    await house.ask()
+    assert len(house.service.bodies) == 7
+
+
+async def test_what_it_said_of_a_recording_before_its_channel_was_withdrawn_is_asked_anew() -> None:
+    house = House()
+    house.withdrawn_at["rec_1"] = 0
+    await house.ask(channel="rec_1", owner="demo")
+    house.withdrawn_at["demo"] = 1
+    await house.ask(channel="rec_1", owner="demo")
+    assert len(house.service.bodies) == 2
 
 
 async def test_its_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,18 @@ def test_it_ends_what_it_names_and_nothing_else(kind: RevocationKind, value: str
     assert known.ends(TICKET, "demo")
 
 
+def test_of_a_channel_it_ends_what_is_watched_of_its_recordings() -> None:
+    known = Revocations()
+    known.add(RevocationKind.CHANNEL, "demo", 1000)
+    assert known.ends(TICKET, "rec_1", "demo")
+    assert not known.ends(TICKET, "rec_1", "other")
+    assert not known.ends(TICKET, "rec_1")
+    assert known.channel_epoch("rec_1", "demo") == 1000
+    known.add(RevocationKind.CHANNEL, "rec_1", 2000)
+    assert known.channel_epoch("rec_1", "demo") == 2000
+    assert known.channel_epoch("demo") == 1000
+
+
 @pytest.mark.parametrize("kind", [RevocationKind.UID, RevocationKind.KID, RevocationKind.CHANNEL])
 def test_what_is_issued_later_is_good(kind: RevocationKind) -> None:
     known = Revocations()

@@ -20,17 +20,19 @@ from streamd.errors import (
     UserNotFoundError,
 )
 from streamd.services.audit.records import Actor
-from streamd.services.playback.claims import Audience
+from streamd.services.playback.claims import TOKEN_S_MAX, Audience
 from streamd.services.playback.countries import Countries
-from streamd.services.playback.gate import GateOptions, PlaybackGate, Visitor
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.key_set import RemoteKeySet
 from streamd.services.playback.passwords import Passwords
 from streamd.services.playback.playback_store import PlaybackStore
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.refusal import Refusal
 from streamd.services.playback.revocations import RevocationKind
-from streamd.services.playback.service import RECHECK_S, SERVER_KID, TOKEN_S_MAX, PlaybackService
+from streamd.services.playback.service import RECHECK_S, SERVER_KID, PlaybackService
 from streamd.services.playback.verifying_key import Algorithm
+from streamd.services.playback.visitor import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,7 +72,7 @@ class House:
             PlaybackStore(store.database),
             self.gate,
             clock,
-            Passwords(),
+            Passwords(clock.monotonic),
             RemoteKeySet("", Nobody(), clock, self.gate.keys),
         )
 
@@ -293,11 +295,25 @@ class TestRules:
         assert house.gate.is_open
 
     async def test_of_a_recording(self, house: House) -> None:
-        await house.service.set_rule("rec_1", Policy.PUBLIC, by=ADMIN)
-        assert "rec_1" in house.gate.policies.rules
+        await house.service.set_rule("rec_1", Policy.SIGNED, by=ADMIN, of_recording=True)
+        assert house.gate.is_locked("rec_1", "alice")
+        assert not house.gate.is_locked("alice")
+        assert (await house.again()).gate.is_locked("rec_1", "alice")
+        await house.service.set_rule("rec_1", None, by=ADMIN, of_recording=True)
+        assert house.gate.is_open
+        assert ("playback.policy", "rec_1 as its channel") in await house.acts()
+
+    async def test_of_a_recording_that_is_deleted(self, house: House) -> None:
+        await house.service.set_rule("rec_1", Policy.SIGNED, by=ADMIN, of_recording=True)
+        for each in ("rec_1", "rec_2"):
+            house.service.forget_soon(each)
+        house.clock.advance(RECHECK_S)
+        await house.service._look()
+        assert house.gate.is_open
+        assert (await house.again()).gate.is_open
 
     async def test_a_password_is_kept_as_a_hash(self, house: House) -> None:
-        with pytest.raises(KeyRequestError, match="needs one"):
+        with pytest.raises(KeyRequestError, match="needs a password"):
             await house.service.set_rule("alice", Policy.PASSWORD, by=ADMIN)
         for password in ("abc", "x" * 129):
             with pytest.raises(KeyRequestError):
@@ -306,12 +322,12 @@ class TestRules:
         hashed = house.gate.policies.password_hash("alice")
         assert hashed.startswith("$argon2id$")
         assert "sesame" not in str(await house.acts())
-        passwords = Passwords()
-        assert await passwords.is_right("open sesame", hashed)
+        passwords = Passwords(house.clock.monotonic)
+        assert await passwords.is_right("open sesame", hashed, "192.0.2.7")
         for wrong in ("open sesam", "", "x" * 10_000, "open sesame\0"):
-            assert not await passwords.is_right(wrong, hashed)
-        assert not await passwords.is_right("open sesame", "")
-        assert not await passwords.is_right("open sesame", "no hash")
+            assert not await passwords.is_right(wrong, hashed, "192.0.2.7")
+        assert not await passwords.is_right("open sesame", "", "192.0.2.7")
+        assert not await passwords.is_right("open sesame", "no hash", "192.0.2.7")
         passwords.close()
 
     async def test_a_new_password_ends_who_watches_by_the_old_one(self, house: House) -> None:

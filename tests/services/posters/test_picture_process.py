@@ -17,6 +17,7 @@ import pytest
 from streamd.clock import ManualClock
 from streamd.errors import PictureError, PictureWorkerRestsError
 from streamd.media.picture import ORDER_BYTES_MAX
+from streamd.media.pixels import PIXELS_BYTES_MAX, SIZE
 from streamd.media.storyboard import CellSize
 from streamd.process.workers import picture_worker
 from streamd.services.posters.picture_process import REST_S, REST_S_MAX, PictureProcess
@@ -428,3 +429,27 @@ os.read(0, 1 << 20)
             assert await process.draw_cell(b"", b"", CellSize(160, 90)) is None
 
         with_process(process_of(python(probe)), use)
+
+
+class TestPixels:
+    def test_are_drawn_of_a_keyframe_and_of_its_picture(self) -> None:
+        async def use(process: PictureProcess) -> None:
+            header, fragment = Clip().fragmented()
+            jpeg = await process.draw(header, fragment)
+            assert jpeg is not None
+            of_keyframe = await process.draw_pixels(header, fragment, CellSize(160, 160))
+            of_picture = await process.draw_pixels(b"", jpeg, CellSize(160, 160))
+            assert of_keyframe is not None
+            assert of_picture is not None
+            assert len(of_keyframe) == len(of_picture) == SIZE.size + 160 * 90 * 3
+            assert await process.draw_pixels(b"", b"\xff\xd8\xff nothing", CellSize(160, 160)) is None
+
+        with_process(process_of(), use)
+
+    def test_of_the_largest_picture_come_through(self) -> None:
+        async def use(process: PictureProcess) -> None:
+            pixels = await process.draw_pixels(*Clip(width=1024, height=1024).fragmented(), CellSize(960, 960))
+            assert pixels is not None
+            assert len(pixels) == PIXELS_BYTES_MAX
+
+        with_process(process_of(), use)

@@ -18,11 +18,12 @@ from streamd.process.workers.export_worker import WORKER_COMMAND
 from streamd.services.audit.records import Actor
 from streamd.services.recording import exports
 from streamd.services.recording.documents import RecordedRendition
-from streamd.services.recording.exports import EXPORTS_NAME, KEPT_S, Export, Exports, ExportState
+from streamd.services.recording.export_records import Export, ExportState
+from streamd.services.recording.exports import EXPORTS_NAME, KEPT_S, Exports
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.recording_writer import WriterOptions
-from streamd.services.recording.records import RecordingState
+from streamd.services.recording.records import RecordingMode, RecordingState
 from streamd.services.recording.verify import find_recordings
 from tests.support.fragmented_media import FragmentedMedia, fragmented_media
 from tests.support.recordings import MAIN, OPTIONS, RECORDING_ID, STARTED_AT, append, folder_in, new_writer

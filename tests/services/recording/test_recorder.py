@@ -22,12 +22,13 @@ from streamd.media.packet import VIDEO_TIMESCALE
 from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.events.event import EventType
 from streamd.services.live.restart_record import PlaylistRecord
+from streamd.services.recording import recording_writer, retention
 from streamd.services.recording.documents import read_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.recording_output import RETRY_S, RecordingOutput
-from streamd.services.recording.records import RecordingFilter, RecordingState, Visibility
+from streamd.services.recording.records import RecordingFilter, RecordingMode, RecordingState, Visibility
 from streamd.services.recording.retention import RetentionOptions
 from streamd.services.recording.verify import find_recordings, verify
 from streamd.services.recording.watched import WATCHED_S
@@ -546,6 +547,8 @@ class TestFaults:
     async def test_the_next_one_begins_when_there_is_space_again(
         self, room: Room, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # The disk is asked with each segment.
+        monkeypatch.setattr(recording_writer, "UNASKED_BYTES_MAX", 0)
         room.output.start(tracks_of("main"))
         room.feed(2)
         await room.written()
@@ -628,6 +631,23 @@ class TestRetention:
         entries = (await room.store.audit.page(after=0, limit=10)).items
         assert [(each.entry.action, each.entry.reason) for each in entries] == [("recording.deleted", "max_bytes")]
         del second
+
+    async def test_so_many_are_looked_at_and_no_more(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A rule goes on behind them the next time, and begins again when it has seen all."""
+        oldest, second, newest = await self.recorded(room, 3)
+        for each in (oldest, second):
+            await room.recorder.index.change(each.id, is_kept=True)
+        monkeypatch.setattr(retention, "LOOKED_AT_MAX", 1)
+        monkeypatch.setattr(retention, "_PAGE", 1)
+        rules = RetentionOptions(keep_days=0, max_bytes=1, min_free_bytes=0)
+        for left in (3, 3, 2, 2):
+            await room.recorder.retention.apply(rules)
+            assert len(await room.records()) == left
+        assert newest.id not in [record.id for record in await room.records()]
+        await room.recorder.index.change(oldest.id, is_kept=False)
+        for _ in range(2):
+            await room.recorder.retention.apply(rules)
+        assert [record.id for record in await room.records()] == [second.id]
 
     async def test_a_recording_without_files_does_not_hold_up_the_others(
         self, room: Room, monkeypatch: pytest.MonkeyPatch

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamd.errors import RecordingError
+from streamd.services.recording import recording_writer
 from streamd.services.recording.documents import RecordedRendition, RecordingStatus, read_document
 from streamd.services.recording.playlist_file import parse_playlist
+from streamd.services.recording.recording_writer import WRITERS_EXPECTED
 from streamd.services.recording.records import RecordingState
 from streamd.services.recording.recovery import recover
 from streamd.services.recording.verify import FileFault, find_recordings, verify
@@ -300,6 +302,7 @@ class TestDisk:
     def test_a_disk_that_is_nearly_full_is_left_alone(
         self, folder: RecordingFolder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(recording_writer, "UNASKED_BYTES_MAX", 0)
         writer = new_writer(folder, replace(OPTIONS, min_free_bytes=1_000_000))
         writer.set_header(MAIN, HEADER, 2)
         append(writer, b"first")
@@ -316,6 +319,29 @@ class TestDisk:
         assert document is not None
         assert document.recording_status_message == "the disk is full"
         assert_hashed(folder, folder.failed)
+
+    @pytest.mark.parametrize(("room_bytes", "asked"), [(1 << 40, 2), (WRITERS_EXPECTED * 250, 4)])
+    def test_the_disk_is_asked_for_its_space_now_and_then(
+        self, folder: RecordingFolder, monkeypatch: pytest.MonkeyPatch, room_bytes: int, asked: int
+    ) -> None:
+        """The less there is, the sooner: each takes its share of it before it asks again."""
+        questions: list[int] = []
+
+        class Usage:
+            free = 1_000_000 + room_bytes
+
+        def usage(descriptor: int) -> type[Usage]:
+            questions.append(descriptor)
+            return Usage
+
+        monkeypatch.setattr(shutil, "disk_usage", usage)
+        monkeypatch.setattr(recording_writer, "UNASKED_BYTES_MAX", 800)
+        writer = new_writer(folder, replace(OPTIONS, min_free_bytes=1_000_000))
+        writer.set_header(MAIN, HEADER, 2)
+        for _ in range(12):
+            append(writer, b"x" * 100)
+        assert len(questions) == asked
+        writer.close()
 
     def test_half_a_segment_is_taken_back(self, folder: RecordingFolder, monkeypatch: pytest.MonkeyPatch) -> None:
         writer = new_writer(folder)

@@ -15,7 +15,8 @@ from streamd.services.operators.roles import Right
 from streamd.services.recording.records import RecordingState
 
 if TYPE_CHECKING:
-    from streamd.services.recording.exports import Export, Exports
+    from streamd.services.recording.export_records import Export
+    from streamd.services.recording.exports import Exports
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
 

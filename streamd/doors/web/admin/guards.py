@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from streamd.doors.web.admin.places import note_token
 from streamd.doors.web.host import authority, host_name, is_address
 from streamd.doors.web.json_api import ForbiddenError, problem
+from streamd.doors.web.models.common import ACCOUNT_FIELD
 from streamd.doors.web.refusals import Refusal
 from streamd.doors.web.request_budget import RequestBudget
 from streamd.services.audit.records import Actor
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 # The asker, as the audit log names them; the guard leaves it in the request.
 ACTOR: Final = web.RequestKey("actor", Actor)
-# What the command line says of the account that it runs as, beside the admin token; whoever has that may say it.
-ACCOUNT_FIELD: Final = "Streamd-Account"
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,31}")
 # Wrong tokens of one address (IPv6: of one /64) that are answered in a second; twenty at once after a quiet time, the
 # others one after another. The token has 256 bits, so guessing is hopeless at any speed: the bound saves time.

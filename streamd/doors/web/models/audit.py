@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Cursor, Instant, Limit
-from streamd.services.audit.records import AuditFilter, AuditRecord
-from streamd.services.store.page import Page
+from streamd.services.audit.records import AuditFilter
+
+if TYPE_CHECKING:
+    from streamd.services.audit.records import AuditRecord
+    from streamd.services.store.page import Page
 
 # An address, a name, some words of a reason.
 SEARCH_LENGTH_MAX = 100

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, UserName
 from streamd.doors.web.models.recordings import TITLE_LENGTH_MAX, RecordingId
-from streamd.services.recording.clip_records import Clip, ClipState
-from streamd.services.recording.clip_times import ClipTimes, Moment
-from streamd.services.store.page import Page
+from streamd.services.recording.clip_records import ClipState
+from streamd.services.recording.clip_times import ClipTimes
+
+if TYPE_CHECKING:
+    from streamd.services.recording.clip_records import Clip
+    from streamd.services.recording.clip_times import Moment
+    from streamd.services.store.page import Page
 
 # Ten thousand years; a recording of a year has 3e7.
 SECONDS_MAX = 3e11

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
 from streamd.doors.web.models.common import ApiModel
-from streamd.services.recording.exports import Export, ExportState
+from streamd.services.recording.export_records import ExportState
+
+if TYPE_CHECKING:
+    from streamd.services.recording.export_records import Export
 
 RUNS_MAX = 100_000
 

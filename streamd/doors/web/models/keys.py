@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from streamd.doors.web.models.common import (
     Limit,
     UserName,
 )
-from streamd.services.keys.importer import KEYS_MAX, ImportedAs, ImportOutcome
+from streamd.services.keys.foreign_key import KEYS_MAX, ImportOutcome
 from streamd.services.keys.records import (
     DeleteResult,
     IssuedKey,
@@ -29,7 +29,10 @@ from streamd.services.keys.records import (
     UserState,
 )
 from streamd.services.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX
-from streamd.services.store.page import Page
+
+if TYPE_CHECKING:
+    from streamd.services.keys.foreign_key import ImportedAs
+    from streamd.services.store.page import Page
 
 
 class KeyPath(ApiModel):

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import ApiModel, Reason
 from streamd.services.keys.request import LABEL_LENGTH_MAX, OVERLAP_S_MAX
-from streamd.services.playback.claims import COUNTRIES_MAX, ID_CHARS_MAX, NETWORKS_MAX, REFERRERS_MAX, VIEWERS_MAX
+from streamd.services.playback.claims import (
+    COUNTRIES_MAX,
+    ID_CHARS_MAX,
+    NETWORKS_MAX,
+    REFERRERS_MAX,
+    TOKEN_S_MAX,
+    VIEWERS_MAX,
+)
 from streamd.services.playback.policy import Policy
-from streamd.services.playback.records import PlaybackKeyRecord
 from streamd.services.playback.revocations import RevocationKind
-from streamd.services.playback.service import TOKEN_S_MAX, NewPlaybackKey, Revocation
 from streamd.services.playback.verifying_key import KID_CHARS_MAX, Algorithm
+
+if TYPE_CHECKING:
+    from streamd.services.playback.records import PlaybackKeyRecord
+    from streamd.services.playback.service import NewPlaybackKey, Revocation
 
 Name = Annotated[str, Field(min_length=1, max_length=ID_CHARS_MAX)]
 TTL_S_DEFAULT = 3600
+NO_POLICIES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class PlaybackChange(ApiModel):

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
-from streamd.doors.web.models.playback import PlaybackChange
+from streamd.doors.web.models.playback import NO_POLICIES, PlaybackChange
 from streamd.services.keys.records import DeleteResult, SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
 from streamd.services.playback.policy import Policy
-from streamd.services.store.page import Page
+
+if TYPE_CHECKING:
+    from streamd.services.store.page import Page
 
 NO_WISHES: Final[Mapping[str, bool]] = MappingProxyType({})
-NO_POLICIES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class UserPath(ApiModel):

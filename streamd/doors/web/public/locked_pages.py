@@ -23,7 +23,7 @@ from streamd.doors.web.public.web_entrance import visitor_of
 from streamd.errors import PlaybackRefusedError
 from streamd.formats.address import source_of
 from streamd.services.playback.claims import Audience
-from streamd.services.playback.gate import PASSWORD_KEY
+from streamd.services.playback.grounds import PASSWORD_KEY
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.refusal import Refusal
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from streamd.doors.web.assets import Asset, StaticFiles
     from streamd.doors.web.public.web_entrance import WebEntrance
-    from streamd.services.playback.gate import Visitor
     from streamd.services.playback.passwords import Passwords
+    from streamd.services.playback.visitor import Visitor
 
 NO_STORE: Final = "no-store"
 # What the address has of a token is told to nobody, our own server included.
@@ -128,7 +128,11 @@ class LockedPages:
             if self._gate.policies.of(subject, owner) is not Policy.PASSWORD:
                 raise self._gate.refused(Refusal.NO_TOKEN)
             self._gate.check_failures(source)
-            if not await self._passwords.is_right(await _typed(request), known):
+            try:
+                is_right = await self._passwords.is_right(await _typed(request), known, source)
+            except PlaybackRefusedError as exc:
+                raise self._gate.noted(exc) from None
+            if not is_right:
                 self._gate.note_failure(source)
                 return self._form(request, name or subject, root, is_embedded=is_embedded, error=_WRONG)
             # The form is a page of ours, whatever frame it is in: which one was asked when it was shown.

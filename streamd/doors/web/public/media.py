@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from streamd.doors.delivery.push_path import PushPath
     from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
-    from streamd.services.playback.gate import Visitor
     from streamd.services.playback.viewing import Viewing
+    from streamd.services.playback.visitor import Visitor
 
 # Seconds between two looks at a viewer of a pushed stream. Time limits are whole seconds.
 LOOK_INTERVAL_S = 1.0
@@ -86,9 +86,12 @@ class MediaRoutes:
         self._entrance: Entrance | None = None
         # What goes on for viewers who were let in by nothing, with its channel.
         self._strangers: dict[Cut, str] = {}
+        # What goes on for all, with its channel and the viewer's address.
+        self._going: dict[Cut, tuple[str, str]] = {}
         if channels.gate is not None:
             self._entrance = Entrance(channels, channels.gate)
             channels.gate.on_locked(self._cut_strangers)
+            channels.gate.on_blocked(self._cut_blocked)
         self._lookup = MediaLookup(channels)
         self._push_lookup = PushLookup(channels)
         self._clock = clock
@@ -131,10 +134,10 @@ class MediaRoutes:
             return await self._write(request, entered)
         self._lookup.note_viewer(media_path, source, visitor.user_agent)
         if entered is not None and not ticket:
-            shared = await self._answer(plain_request(media_request), source, entered)
+            shared = await self._answer(plain_request(media_request), visitor.address, entered)
             answer = with_ticket(shared, entered, request.method)
         else:
-            answer = await self._answer(media_request, source, entered)
+            answer = await self._answer(media_request, visitor.address, entered)
         self._count(media_path.kind.name, answer)
         # The thin door, which handed the connection over for this question, serves the rest better.
         return await self._write(request, answer, closes=is_asked)
@@ -147,13 +150,14 @@ class MediaRoutes:
         except PlaybackRefusedError as exc:
             return refusal_answer(exc, method)
 
-    async def _answer(self, request: MediaRequest, source: str, viewing: Viewing | None) -> Answer:
+    async def _answer(self, request: MediaRequest, address: str, viewing: Viewing | None) -> Answer:
+        source = source_of(address)
         found = self._lookup.ask(request, source=source)
         if isinstance(found, Answer):
             return found
         started_at = self._clock.monotonic()
         deadline = started_at + found.timeout_s
-        with self._held(request.path.name, viewing) as cut:
+        with self._held(request.path.name, address, viewing) as cut:
             async with cut:
                 while isinstance(found, Blocked):
                     left_s = max(0.0, deadline - self._clock.monotonic())
@@ -167,21 +171,31 @@ class MediaRoutes:
         return found
 
     @contextlib.contextmanager
-    def _held(self, name: str, viewing: Viewing | None, on_cut: Callable[[], None] = lambda: None) -> Iterator[Cut]:
+    def _held(
+        self, name: str, address: str, viewing: Viewing | None, on_cut: Callable[[], None] = lambda: None
+    ) -> Iterator[Cut]:
         """Have what goes on be cut when its viewer may not watch any more."""
         cut = Cut(on_cut)
+        self._going[cut] = name, address
         if viewing is not None:
             viewing.hold(cut)
-            try:
-                yield cut
-            finally:
-                viewing.let_go(cut)
-            return
-        self._strangers[cut] = name
+        else:
+            self._strangers[cut] = name
         try:
             yield cut
         finally:
-            del self._strangers[cut]
+            del self._going[cut]
+            if viewing is not None:
+                viewing.let_go(cut)
+            else:
+                del self._strangers[cut]
+
+    def _cut_blocked(self, name: str) -> None:
+        """A channel may not be shown to some any more: end what goes on of it for them."""
+        assert self._gate is not None
+        for cut, (watched, address) in [*self._going.items()]:
+            if address and name in ("", watched) and self._gate.is_blocked(address, watched):
+                cut.cut(Refusal.BLOCKED)
 
     def _cut_strangers(self, name: str) -> None:
         """A channel may not be watched by everybody any more: end what goes on of it by nothing."""
@@ -223,7 +237,9 @@ class MediaRoutes:
                 found.fanout.detach(viewer)
                 viewer.forget()
 
-            with self._held(path.name, entered, drop) as cut:
+            # An operator's look is cut by nothing of this.
+            address = "" if is_preview else visitor_of(request).address
+            with self._held(path.name, address, entered, drop) as cut:
                 found.fanout.attach(viewer, is_preview=is_preview)
                 if entered is not None and self._gate is not None:
                     self._gate.follow(entered)

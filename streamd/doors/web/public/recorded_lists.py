@@ -18,6 +18,7 @@ from streamd.errors import PlaybackRefusedError, StoreUnavailableError
 from streamd.services.keys.records import USER_NAME
 from streamd.services.playback.claims import Audience
 from streamd.services.recording.records import RecordingFilter, Visibility
+from streamd.services.store.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ class RecordedLists:
         clock: Measures for how long an answer of the index holds.
         root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
         gate: Says who may watch a channel; None where everybody may.
+        is_hidden: Says whether a recording was taken down by itself.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class RecordedLists:
         clock: Clock,
         root: str = "",
         gate: PlaybackGate | None = None,
+        is_hidden: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._is_hidden = is_hidden
         self._gate = gate
         self._root = root
         self._recorder = recorder
@@ -66,7 +70,8 @@ class RecordedLists:
         return [
             Operation(
                 "GET", "/api/v1/streams/{name}/recordings", self.list_recordings, ChannelRecordings,
-                path_model=UserPath, query=ChannelRecordingsQuery, problems=(410, 503), needs_token=False,
+                path_model=UserPath, query=ChannelRecordingsQuery, problems=(410, 503), plain_problems=(451,),
+                needs_token=False,
             )
         ]  # fmt: skip
 
@@ -82,6 +87,8 @@ class RecordedLists:
         if self._is_taken_down(name):
             return problem(HTTPStatus.GONE, "This channel has been taken down.", headers=_HEADERS)
         headers = _HEADERS
+        if self._gate is not None:
+            self._gate.check_blocked(visitor_of(request).address, name)
         if self._gate is not None and self._gate.is_locked(name):
             # A cache in front must not give a stranger what a viewer was told.
             headers = _HEADERS | {hdrs.VARY: TICKET_FIELD, hdrs.CACHE_CONTROL: "no-store"}
@@ -112,4 +119,8 @@ class RecordedLists:
         name, before, root = asked
         found = RecordingFilter(user=name, visibility=Visibility.PUBLIC)
         page = await self._recorder.index.page(found, before=before, limit=PAGE_RECORDINGS)
-        return ChannelRecordings.of(page, root).model_dump_json().encode()
+        shown = Page([record for record in page.items if not self._is_hidden(record.id)], page.has_more)
+        listed = ChannelRecordings.of(shown, root)
+        if page.has_more and page.items:
+            listed = listed.model_copy(update={"next_before": page.items[-1].id})
+        return listed.model_dump_json().encode()

@@ -10,9 +10,10 @@ from aiohttp import hdrs, web
 from streamd.doors.delivery.entrance import refusal_answer, token_of
 from streamd.doors.delivery.http_request import split_target
 from streamd.errors import PlaybackRefusedError
-from streamd.services.playback.gate import HOOK_KEY, Visitor
+from streamd.services.playback.grounds import HOOK_KEY
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.refusal import Refusal
+from streamd.services.playback.visitor import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,14 @@ class WebEntrance:
         self._hook = hook
 
     async def let_in(
-        self, request: web.Request, subject: str, wanted: Audience, *, owner: str = "", watches: bool = False
+        self,
+        request: web.Request,
+        subject: str,
+        wanted: Audience,
+        *,
+        owner: str = "",
+        part: str = "",
+        watches: bool = False,
     ) -> Viewing | None:
         """Let a viewer in by the ticket in the path, by the token in the query, or on the service's word.
 
@@ -51,6 +59,7 @@ class WebEntrance:
             subject: The channel or recording.
             wanted: What is asked for.
             owner: The channel that a recording is of.
+            part: The clip of a recording that is asked for.
             watches: The request shows that they watch.
 
         Returns:
@@ -60,9 +69,12 @@ class WebEntrance:
             PlaybackRefusedError: They may not.
         """
         gate = self.gate
-        if request.method == "OPTIONS" or not gate.is_locked(subject, owner):
+        if gate.is_open or request.method == "OPTIONS":
             return None
         visitor = visitor_of(request)
+        gate.check_blocked(visitor.address, subject, owner, part)
+        if not gate.is_locked(subject, owner):
+            return None
         path, query = split_target(request.raw_path)
         ticket = request.match_info.get("ticket", "")
         if ticket:
@@ -100,12 +112,12 @@ class WebEntrance:
         if policy is Policy.HOOK:
             rest = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] != "token")
             gate.check_place(visitor)
-            withdrawn_at = gate.revocations.channel_epoch(subject)
+            withdrawn_at = gate.revocations.channel_epoch(subject, owner)
             try:
-                verdict = await self._hook.ask(subject, visitor, token, rest)
+                verdict = await self._hook.ask(subject, visitor, token, rest, owner=owner)
             except PlaybackRefusedError as exc:
                 raise gate.noted(exc) from None
-            if gate.revocations.channel_epoch(subject) != withdrawn_at:
+            if gate.revocations.channel_epoch(subject, owner) != withdrawn_at:
                 # The word is from before all that was given out was withdrawn.
                 raise gate.refused(Refusal.REVOKED)
             return gate.admit_by(
@@ -113,7 +125,7 @@ class WebEntrance:
             )
         if not token:
             raise gate.refused(Refusal.PASSWORD if policy is Policy.PASSWORD else Refusal.NO_TOKEN)
-        return gate.admit(subject, token, wanted, visitor)
+        return gate.admit(subject, token, wanted, visitor, owner=owner)
 
 
 def visitor_of(request: web.Request) -> Visitor:

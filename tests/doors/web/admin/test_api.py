@@ -21,7 +21,7 @@ from streamd.doors.web.admin.api import BODY_BYTES_MAX, admin_app
 from streamd.doors.web.refusals import REFUSALS_LOGGED_PER_SOURCE
 from streamd.errors import KeyRejectedError, StoreUnavailableError
 from streamd.services.keys.act_journal import ActJournal
-from streamd.services.keys.importer import KEYS_MAX
+from streamd.services.keys.foreign_key import KEYS_MAX
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier

@@ -18,8 +18,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from streamd.clock import ManualClock
 from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.console import Console
-from streamd.doors.web.admin.guards import ACCOUNT_FIELD
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.models.common import ACCOUNT_FIELD
 from streamd.doors.web.session_file import SessionFile
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.records import Actor
@@ -34,7 +34,8 @@ from streamd.services.operators.roles import RIGHTS, Role
 from streamd.services.operators.service import OperatorService
 from streamd.services.operators.totp import STEP_S, code_of
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode
 from tests.support.live_streams import Streams
 from tests.support.ports import port_of
 from tests.support.roles import MAY, OF_ADMINS, A, M, O, R, may

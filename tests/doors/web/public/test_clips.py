@@ -32,8 +32,8 @@ from streamd.services.recording.clip_records import Clip, ClipMaker
 from streamd.services.recording.clip_times import ClipTimes
 from streamd.services.recording.clips import ClipOptions, Clips
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
-from streamd.services.recording.records import Visibility
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode, Visibility
 from streamd.services.recording.verify import find_recordings
 from tests.formats.cmaf.test_decode_times import header, traf
 from tests.support.recordings import MAIN, STARTED_AT, append, folder_in, new_writer

@@ -20,12 +20,14 @@ from streamd.doors.web.public.web_entrance import WebEntrance, refusals
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.playback.claims import Audience
-from streamd.services.playback.gate import Visitor
 from streamd.services.playback.policy import Policy
+from streamd.services.playback.visitor import Visitor
 from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode
+from streamd.services.recording.watched import Watched
 from tests.services.recording.test_past_playlist import segment
 from tests.support.playback_gate import GateHouse, token
 
@@ -46,6 +48,8 @@ FILE = "main/000000.m4s"
 
 class Reader:
     """Reads at once."""
+
+    watched = Watched(ManualClock())
 
     async def read(self, work: Callable[[], T]) -> T:
         return work()

@@ -142,6 +142,9 @@ async def test_a_channel_that_is_not_for_everybody_lists_nothing_to_strangers(do
         def is_locked(self, name: str) -> bool:
             return name == "alice"
 
+        def check_blocked(self, _address: str, _name: str) -> None:
+            pass
+
         def enter(self, _name: str, ticket: str, *_: object, **__: object) -> None:
             if ticket != "good":
                 raise PlaybackRefusedError(403, "no_token", "Show a ticket.")

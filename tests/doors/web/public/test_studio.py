@@ -28,8 +28,7 @@ from streamd.services.keys.sweeper import KeySweeper
 from streamd.services.keys.verifier import KeyVerifier, VerifierOptions
 from streamd.services.live.health import Health, HealthStatus
 from streamd.services.live.meter import StreamSummary
-from streamd.services.recording.recorder import RecordingMode
-from streamd.services.recording.records import RecordingState, Visibility
+from streamd.services.recording.records import RecordingMode, RecordingState, Visibility
 from tests.support.recorded import record_of, recorder_of, recording_id
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.services.metrics import Metrics
 from streamd.services.recording.index import RecordingIndex
-from streamd.services.recording.recorder import Recorder, RecorderOptions, RecordingMode
-from streamd.services.recording.records import Visibility
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode, Visibility
 from streamd.services.recording.verify import find_recordings
 from tests.support.recordings import MAIN, STARTED_AT, append, folder_in, new_writer
 
@@ -80,7 +80,7 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     app = web.Application()
     harden(app)
     vod.add_to(app)
-    VodPictures(vod, recorder).add_to(app)
+    VodPictures(vod).add_to(app)
     async with TestClient(TestServer(app)) as client:
         door = Door(client, recorder)
         door.taken_down = taken_down

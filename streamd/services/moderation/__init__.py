@@ -1,0 +1,1 @@
+"""Moderation: what is reported, seen, decided and taken down, by people with names."""

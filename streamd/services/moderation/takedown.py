@@ -1,0 +1,64 @@
+"""A takedown: what is dark since when, by whom and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+# The journal makes takedowns of its lines.
+from streamd.services.moderation.statement import Statement
+from streamd.services.moderation.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Takedown:
+    """One takedown, as it is kept."""
+
+    id: str
+    """``tkd_…``."""
+    target: Target
+    statement: Statement
+    made_at: datetime
+    made_by: str
+    case_id: str | None = None
+    order_id: str | None = None
+    restored_at: datetime | None = None
+    restored_by: str | None = None
+    restore_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFault:
+    """A cache in front that was not told."""
+
+    url: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakedownResult:
+    """A completed takedown: everything of its target was dark before it was made."""
+
+    takedown: Takedown
+    closed: tuple[str, ...]
+    """Names of the streams that were closed."""
+    took_s: float
+    """From the call until it was dark."""
+    unwritten: str = ""
+    """Why the store does not have it yet; empty where it does."""
+    caches: tuple[CacheFault, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Of the takedown."""
+        return self.takedown.id
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """A completed restore."""
+
+    takedown: Takedown
+    still_dark_by: tuple[str, ...] = ()
+    """Ids of the other takedowns and blocks that keep the same dark."""
+    caches: tuple[CacheFault, ...] = ()
