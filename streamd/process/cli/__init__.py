@@ -13,6 +13,7 @@ import click
 
 from streamd import __version__
 from streamd.process.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE, Commands
+from streamd.process.loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_USAGE", "main"]
 _COMMANDS = {
     "audit": ("audit", "audit_group"),
     "blocks": ("blocks", "blocks_group"),
+    "cases": ("cases", "cases_group"),
     "completion": ("completion", "completion"),
     "config": ("config", "config_group"),
     "demo": ("serve", "demo"),
@@ -62,7 +64,8 @@ class _CommandsWhenAsked(Commands):
         if (place := self._places.get(cmd_name)) is None:
             return None
         module, name = place
-        command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+        with loading():
+            command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
         return command
 
 

@@ -82,6 +82,8 @@ class HealthCode(enum.Enum):
     """One of the ways to watch or keep the stream is broken off; the others go on."""
     OUTPUT_INTERRUPTED = "output_interrupted"
     """One of them has a gap, and is tried again."""
+    OUTPUT_DELAYED = "output_delayed"
+    """One of them is late, and loses nothing by it."""
 
     # Each is itself and no other. An enumeration hashes its name otherwise, in Python, for each check of each second.
     __hash__ = object.__hash__
@@ -165,6 +167,8 @@ class Vitals:
     """Names of the outputs that are dropped."""
     output_faults: Mapping[str, str] = field(default_factory=dict)
     """The trouble of outputs that go on, by name."""
+    output_delays: Mapping[str, str] = field(default_factory=dict)
+    """What outputs that go on wait for, by name."""
 
 
 @dataclass(frozen=True, slots=True)

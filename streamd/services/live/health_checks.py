@@ -347,6 +347,18 @@ def _output_interrupted(vitals: Vitals, _: bool) -> Observation | None:
     )
 
 
+def _output_delayed(vitals: Vitals, _: bool) -> Observation | None:
+    if not vitals.output_delays:
+        return None
+    delays = "; ".join(f"{name}: {reason}" for name, reason in vitals.output_delays.items())
+    return Observation(
+        Severity.WARNING,
+        f"Kept on the server, and not yet where it is to go: {delays}.",
+        "Nothing is lost while the server's disk has space, and it tries again every minute. Tell its operator if it "
+        "stays.",
+    )
+
+
 def _megabits(bits_per_second: float) -> str:
     return f"{bits_per_second / 1e6:.1f} Mb/s"
 
@@ -377,5 +389,6 @@ CHECKS = (
     Check(HealthCode.MEDIA_DAMAGED, _media_damaged, withdraw_after_s=EVENT_KEPT_S),
     Check(HealthCode.OUTPUT_FAILED, _output_failed),
     Check(HealthCode.OUTPUT_INTERRUPTED, _output_interrupted),
+    Check(HealthCode.OUTPUT_DELAYED, _output_delayed),
 )
 """All rules; the faults that viewers notice most stand first."""

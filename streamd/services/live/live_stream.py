@@ -306,7 +306,7 @@ class LiveStream:
             self.outputs.look(self._clock.monotonic())
             self._monitor.note_viewers(sum(self.outputs.viewers.values()))
             if self.life is Life.LIVE:
-                if self._monitor.read(self._line, self.outputs.failed, self.outputs.faults):
+                if self._monitor.read(self._line, self.outputs.failed, self.outputs.faults, self.outputs.delays):
                     self._on_health(self)
                 self._check_bit_rate()
                 self._note_pace()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from streamd.media.packet import TrackKind
 from streamd.services.live.health import Health, HealthMonitor, HealthStatus, Vitals, away
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 # Media that comes is left in the kernel for less than this (``streamd.doors.ingest.wake_threshold``).
 HELD_S_MAX = 0.75
+NO_DELAYS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class StreamMonitor(PartOutput):
@@ -157,13 +159,20 @@ class StreamMonitor(PartOutput):
 
     # -- once a second ---------------------------------------------------------------------------
 
-    def read(self, line: MediaLine, failed_outputs: Collection[str], output_faults: Mapping[str, str]) -> bool:
+    def read(
+        self,
+        line: MediaLine,
+        failed_outputs: Collection[str],
+        output_faults: Mapping[str, str],
+        output_delays: Mapping[str, str] = NO_DELAYS,
+    ) -> bool:
         """Take a reading of bit rate, frame rate and health of a stream that is fed.
 
         Args:
             line: The publisher's.
             failed_outputs: The outputs that are dropped.
             output_faults: The trouble of outputs that go on, by name.
+            output_delays: What outputs that go on wait for, by name.
 
         Returns:
             Whether it has turned unhealthy, or healthy again.
@@ -172,7 +181,7 @@ class StreamMonitor(PartOutput):
         # Bytes in the kernel are not counted, so neither is their time.
         is_held = now - self.last_media_at <= HELD_S_MAX
         self.meter.read(self.last_media_at if is_held else now, line.read())
-        vitals = self._vitals(line, now, failed_outputs, output_faults)
+        vitals = self._vitals(line, now, failed_outputs, output_faults, output_delays)
         self._checks.assess(vitals, now=now, wall_now=self._clock.now())
         return self._set_health(self._checks.health)
 
@@ -182,7 +191,12 @@ class StreamMonitor(PartOutput):
             self.tally.viewers_max = count
 
     def _vitals(
-        self, line: MediaLine, now: float, failed_outputs: Collection[str], output_faults: Mapping[str, str]
+        self,
+        line: MediaLine,
+        now: float,
+        failed_outputs: Collection[str],
+        output_faults: Mapping[str, str],
+        output_delays: Mapping[str, str],
     ) -> Vitals:
         meter = self.meter
         return Vitals(
@@ -205,6 +219,7 @@ class StreamMonitor(PartOutput):
             refusals=line.refusals,
             failed_outputs=tuple(failed_outputs),
             output_faults=output_faults,
+            output_delays=output_delays,
         )
 
     def _set_health(self, health: Health) -> bool:

@@ -137,6 +137,11 @@ class Output:
         return ""
 
     @property
+    def delay(self) -> str:
+        """What it waits for, while it loses nothing; empty for nothing."""
+        return ""
+
+    @property
     def viewers(self) -> int | None:
         """Its number of viewers; None if it is not for viewers."""
         return None
@@ -366,6 +371,11 @@ class Outputs:
     def faults(self) -> Mapping[str, str]:
         """The trouble of those that go on in spite of it, by name."""
         return {output.name: fault for output in self._fed if (fault := output.fault)}
+
+    @property
+    def delays(self) -> Mapping[str, str]:
+        """What those that go on wait for, by name."""
+        return {output.name: delay for output in self._fed if (delay := output.delay)}
 
     @property
     def held_bytes(self) -> int:

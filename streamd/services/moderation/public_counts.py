@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Rows of one step of the loop: at the most some milliseconds, where all of them count.
-ROWS_AT_ONCE = 500
+# Rows of one step of the loop: five milliseconds, where all of them count.
+ROWS_AT_ONCE = 250
 # What is written down now and then while a long log is read, and where many rows have counted nowhere: the next server
 # reads so many again.
 ROWS_UNSAVED_MAX = 50_000
@@ -116,7 +116,7 @@ class PublicCounts:
         return self._days.get(day.isoformat()) or DayCounts()
 
     def days(self, first: date, last: date) -> Iterator[tuple[date, DayCounts]]:
-        """The days from one to another, the first first, ``DAYS_ASKED_MAX`` at the most; also days on which nothing was."""
+        """The days from one to another, the first first, ``DAYS_ASKED_MAX`` at most; also those without an act."""
         day = max(first, last - timedelta(days=DAYS_ASKED_MAX - 1))
         while day <= last:
             if (counts := self.day(day)) is not None:

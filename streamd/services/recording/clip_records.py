@@ -21,6 +21,10 @@ class ClipState(enum.StrEnum):
     """It is gone, with its recording or by itself."""
 
 
+VIEWER = "viewer"
+"""The maker of viewers' clips, in the index and the audit log."""
+
+
 class ClipMaker(enum.StrEnum):
     """Who may make clips (``[clips] who``); each may whom those behind it may."""
 

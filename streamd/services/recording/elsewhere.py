@@ -14,6 +14,10 @@ class Elsewhere(Protocol):
     is_there: bool
     """Whether there is one."""
 
+    @property
+    def delay(self) -> str:
+        """Why nothing has come there for a while; empty where it does."""
+
     def has_ended(self, record: RecordingRecord) -> RecordingRecord:
         """Take a recording whose files are complete; the recording as it is from here on."""
 
@@ -28,6 +32,7 @@ class NowhereElse:
     """Recordings lie on the disk alone."""
 
     is_there = False
+    delay = ""
 
     def has_ended(self, record: RecordingRecord) -> RecordingRecord:
         """It stays as it is."""

@@ -6,7 +6,8 @@ The folder of a recording holds all that the index knows but its title, its visi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from streamd.errors import RecordingNotFoundError, UserNotFoundError
 from streamd.services.audit.audit_log import append_entries
 from streamd.services.audit.records import AuditEntry
-from streamd.services.recording.clip_records import ClipState
+from streamd.services.recording.clip_records import VIEWER, ClipState
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState, Visibility
 from streamd.services.store.database import Database
 from streamd.services.store.page import Page
@@ -27,6 +28,22 @@ _RECORDED = ("state", "reason", "ended_at", "duration_ms", "size_bytes")
 
 # What a recording that is deleted counts until its files are removed; there are documents where there is no media.
 _LEFT_BYTES = case((recordings.c.size_bytes > 0, recordings.c.size_bytes), else_=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Clipped:
+    """The clips for which a recording is spared: those of operators and broadcasters, and newer ones of viewers."""
+
+    by_viewers_since: datetime | None = None
+    """Clips of viewers hold it if they are no older than this, aware; None: they do not hold it."""
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """Holds of such a clip."""
+        by_others = clips.c.created_by != VIEWER
+        if self.by_viewers_since is None:
+            return (clips.c.state == ClipState.READY) & by_others
+        return (clips.c.state == ClipState.READY) & (by_others | (clips.c.created_at >= self.by_viewers_since))
 
 
 class RecordingIndex:
@@ -113,7 +130,7 @@ class RecordingIndex:
         return _record(row)
 
     async def note_deleted(
-        self, recording_id: str, reason: str, entry: AuditEntry, *, spares_clipped: bool = False
+        self, recording_id: str, reason: str, entry: AuditEntry, *, spared: Clipped | None = None
     ) -> bool:
         """Note that a recording is deleted, with its row in the audit log; its bytes count until its files are gone.
 
@@ -123,7 +140,7 @@ class RecordingIndex:
             recording_id: Its id.
             reason: Why.
             entry: The row of the audit log.
-            spares_clipped: One of which somebody has made a clip stays.
+            spared: One of which there is such a clip stays; None: however many there are.
 
         Returns:
             Whether it is deleted.
@@ -133,10 +150,10 @@ class RecordingIndex:
         """
         chosen = recordings.c.id == recording_id
         async with self._database.writing() as connection:
-            if spares_clipped:
+            if spared is not None:
                 # Held, so that no clip is made of it in this moment.
                 await connection.execute(select(recordings.c.id).where(chosen).with_for_update())
-                made = (clips.c.recording_id == recording_id) & (clips.c.state == ClipState.READY)
+                made = (clips.c.recording_id == recording_id) & spared.condition
                 if (await connection.execute(select(clips.c.id).where(made).limit(1))).one_or_none() is not None:
                     return False
             await connection.execute(
@@ -149,13 +166,13 @@ class RecordingIndex:
         self.edits += 1
         return True
 
-    async def clipped(self, recording_ids: Sequence[str]) -> frozenset[str]:
-        """Those of some recordings of which somebody has made a clip.
+    async def clipped(self, recording_ids: Sequence[str], spared: Clipped) -> frozenset[str]:
+        """Those of some recordings of which somebody has made such a clip.
 
         Raises:
             StoreUnavailableError: They could not be read.
         """
-        found = clips.c.recording_id.in_(recording_ids) & (clips.c.state == ClipState.READY)
+        found = clips.c.recording_id.in_(recording_ids) & spared.condition
         async with self._database.reading() as connection:
             rows = await connection.execute(select(clips.c.recording_id).where(found).distinct())
             return frozenset(row.recording_id for row in rows)

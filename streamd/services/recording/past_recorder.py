@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from streamd.errors import RecordingError
 from streamd.services.recording.disk_sync import DiskSync
 from streamd.services.recording.documents import RecordingDocument, RecordingStatus, read_document
-from streamd.services.recording.folder import RecordingFolder, folder_name, remove_folder
+from streamd.services.recording.folder import RecordingFolder, claim_folder, folder_name, remove_folder
 from streamd.services.recording.past import FILES_BEHIND
 from streamd.services.recording.recording import Recording
 from streamd.services.recording.recording_id import new_recording_id
@@ -71,7 +72,7 @@ class PastRecorder:
         self, directory: Path, writer: WriterOptions, pasts: Pasts, clock: Clock, is_recorded: Callable[[str], bool]
     ) -> None:
         self._directory = directory / DIRECTORY_NAME
-        self._options = replace(writer, hashes_files=False)
+        self._options = _options(writer)
         self._pasts = pasts
         self._clock = clock
         self._is_recorded = is_recorded
@@ -81,12 +82,13 @@ class PastRecorder:
         self._outputs: dict[str, RecordingOutput] = {}
         # Those that are written or whose past is not over, by id, and what an earlier server left, by channel.
         self._recordings: dict[str, Recording] = {}
+        self._writers: dict[str, RecordingWriter] = {}
         self._left: dict[str, _Left] = {}
         self._removing: set[asyncio.Task[None]] = set()
 
     def configure(self, writer: WriterOptions) -> None:
         """Take other bounds, for what begins from now on."""
-        self._options = replace(writer, hashes_files=False)
+        self._options = _options(writer)
 
     async def open(self) -> None:
         """Find what an earlier server has left."""
@@ -98,15 +100,13 @@ class PastRecorder:
         for left in found:
             older = self._left.pop(left.document.channel, None)
             if older is not None:
-                older.writer.close()
-                self._remove(older.folder)
+                self._remove(older.writer)
             self._left[left.document.channel] = left
 
     def complete_left(self) -> None:
         """Remove what no broadcast goes on with; called once the live streams are restored."""
         for left in self._left.values():
-            left.writer.close()
-            self._remove(left.folder)
+            self._remove(left.writer)
         self._left.clear()
 
     async def close(self) -> None:
@@ -117,6 +117,9 @@ class PastRecorder:
         for recording in tuple(self._recordings.values()):
             await recording.wait()
         await self._disk_sync.close()
+        for writer in (*self._writers.values(), *(left.writer for left in self._left.values())):
+            writer.close()
+            writer.release()
         await asyncio.gather(*self._removing, return_exceptions=True)
         self._pool.shutdown()
 
@@ -128,8 +131,7 @@ class PastRecorder:
         if left is not None and context.record is not None and self._pasts.window_s:
             continued = self._go_on(left, context.budget)
         elif left is not None:
-            left.writer.close()
-            self._remove(left.folder)
+            self._remove(left.writer)
         self._outputs = {other: output for other, output in self._outputs.items() if not output.is_ended}
         output = self._outputs[name] = RecordingOutput(
             context,
@@ -153,7 +155,7 @@ class PastRecorder:
                         recording.cut(variant, playlist.first_file - FILES_BEHIND)
             elif recording.is_complete:
                 del self._recordings[recording.id]
-                self._remove(recording.folder)
+                self._remove(self._writers.pop(recording.id))
 
     @property
     def held_bytes(self) -> int:
@@ -192,6 +194,8 @@ class PastRecorder:
         )
         recording.attach(self._pasts.begin(document.channel, folder, began, budget))
         self._recordings[folder.id] = recording
+        # It is this server's for as long as somebody goes back in it.
+        self._writers[folder.id] = writer
         return recording
 
     def _all_queued_bytes(self) -> int:
@@ -205,20 +209,41 @@ class PastRecorder:
             try:
                 writer = recover(folder, self._options) if document is not None else None
             except RecordingError:
-                # Another server on this directory writes it.
+                # Another server on this directory writes it, or has viewers who go back in it.
                 continue
             except OSError:
                 writer = None
             if writer is None or document is None:
-                remove_folder(folder.path)
+                self._remove_unreadable(folder)
             else:
                 found.append(_Left(writer, document, folder))
         return found
 
-    def _remove(self, folder: RecordingFolder) -> None:
+    def _remove_unreadable(self, folder: RecordingFolder) -> None:
+        """Remove a folder that cannot be gone on with, unless it is another server's."""
+        try:
+            claim = claim_folder(folder.path)
+        except (RecordingError, OSError):
+            return
+        try:
+            remove_folder(folder.path)
+        finally:
+            os.close(claim)
+
+    def _remove(self, writer: RecordingWriter) -> None:
+        """Remove the folder of a recording that nothing is written to any more."""
+        folder = writer.folder
+
+        def work() -> None:
+            try:
+                writer.close()
+                remove_folder(folder.path)
+            finally:
+                writer.release()
+
         async def remove() -> None:
             try:
-                await self._run(partial(remove_folder, folder.path))
+                await self._run(work)
             except OSError as exc:
                 reason = exc.strerror or "the disk reports an error"
                 log.warning("past.files_left", extra={"recording_id": folder.id, "reason": reason})
@@ -229,3 +254,7 @@ class PastRecorder:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _options(writer: WriterOptions) -> WriterOptions:
+    return replace(writer, hashes_files=False, keeps_claim=True)

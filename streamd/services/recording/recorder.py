@@ -244,6 +244,7 @@ class Recorder:
             partial(self.is_recorded, name),
             lambda: self._space.has_found,
             left,
+            lambda: self.books.elsewhere.delay,
         )
         return output
 

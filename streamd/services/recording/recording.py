@@ -140,10 +140,13 @@ class Recording:
         """Append one whole segment (``RecordingWriter.append``)."""
 
         def append() -> None:
+            # Their frames lie where the publisher's bytes were put, and are written from there.
+            pieces: list[bytes | memoryview] = []
+            for part in parts:
+                pieces += part.pieces()
             segment = self._writer.append(
                 variant,
-                # Their frames lie where the publisher's bytes were put, and are written from there.
-                [piece for part in parts for piece in part.pieces()],
+                pieces,
                 duration_us=duration_us,
                 program_date_time_ms=program_date_time_ms,
                 is_discontinuous=is_discontinuous,

@@ -67,6 +67,7 @@ class RecordingOutput(PartOutput):
         is_wanted: Whether its broadcasts are recorded, where nobody has asked for this one.
         has_space: Whether the disk has room for a recording; asked after a failure.
         continued: The recording that an earlier server left of this very broadcast; None where there is none.
+        elsewhere_delay: Says why nothing comes to where recordings go from the disk; empty where it does.
 
     Attributes:
         recording: The recording that goes on; None between two.
@@ -83,6 +84,7 @@ class RecordingOutput(PartOutput):
         is_wanted: Callable[[], bool],
         has_space: Callable[[], bool] = lambda: True,
         continued: Recording | None = None,
+        elsewhere_delay: Callable[[], str] = lambda: "",
     ) -> None:
         self.recording = continued
         self.is_asked: bool | None = None
@@ -90,6 +92,7 @@ class RecordingOutput(PartOutput):
         self._begin = begin
         self._is_wanted = is_wanted
         self._has_space = has_space
+        self._elsewhere_delay = elsewhere_delay
         self._retry_s = RETRY_S / 2
         self._clock = context.clock
         self._lines: dict[str, _Line] = {}
@@ -183,6 +186,11 @@ class RecordingOutput(PartOutput):
     def fault(self) -> str:
         """Why the newest recording failed; empty once another goes on."""
         return self._fault
+
+    @property
+    def delay(self) -> str:
+        """Why what is recorded stays on the disk for now; empty where it does not."""
+        return self._elsewhere_delay() if self.recording is not None else ""
 
     @property
     def held_bytes(self) -> int:

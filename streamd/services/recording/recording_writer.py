@@ -58,6 +58,8 @@ class WriterOptions:
     """The media that a power cut may cost, seconds (``DiskSync``)."""
     hashes_files: bool = True
     """The documents are to have the hash of every file; not of one that nobody keeps."""
+    keeps_claim: bool = False
+    """Its folder is this process's after it is closed, too, until ``release``: somebody reads there, and removes it."""
     min_free_bytes: int = 2 * 1024**3
     """Space that stays free on the disk; a recording that would take it fails."""
 
@@ -161,13 +163,14 @@ class RecordingWriter:
         Raises:
             RecordingError: The disk is nearly full.
         """
+        size_bytes = sum(map(len, pieces))
         if self._options.min_free_bytes:
-            size_bytes = sum(map(len, pieces))
             if self._unasked_bytes < size_bytes:
                 self._check_space(size_bytes)
             self._unasked_bytes -= size_bytes
         segment = self._variants[variant].append(
             pieces,
+            size_bytes=size_bytes,
             duration_us=duration_us,
             program_date_time_ms=program_date_time_ms,
             is_discontinuous=is_discontinuous,
@@ -223,6 +226,11 @@ class RecordingWriter:
         """Close every file as it is, for another server to go on with; again changes nothing."""
         for variant in self._variants.values():
             variant.close()
+        if not self._options.keeps_claim:
+            self.release()
+
+    def release(self) -> None:
+        """Let other servers have its folder, which is closed; again changes nothing."""
         claim, self._claim = self._claim, None
         if claim is not None:
             os.close(claim)

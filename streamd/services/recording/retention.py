@@ -1,7 +1,8 @@
 """The end of recordings: by age, by their bytes together, by the space on the disk, and by hand.
 
 The oldest go first, and never one that is pinned, by hand or by a clip, or written or watched; by hand any goes that is
-not written. A deletion is noted in the index and the audit log before the files go, so that nobody is sent half of a
+not written. Clips of viewers pin against age alone, and for a time: with a button at every player they would hold the
+whole disk. A deletion is noted in the index and the audit log before the files go, so that nobody is sent half of a
 recording.
 """
 
@@ -18,6 +19,7 @@ from streamd.services.audit.records import SERVER, Actor, AuditEntry
 from streamd.services.events.event import Event, EventType
 from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.folder import free_bytes, remove_folder, remove_media
+from streamd.services.recording.index import Clipped
 from streamd.services.recording.records import RecordingFilter, RecordingRecord, RecordingState
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # Recordings are looked at a page at a time.
 _PAGE = 100
+# By one rule, so many in one application: where a hundred thousand are pinned, or lie in a bucket, the rule goes on
+# behind these a minute later. They are half a second of the loop and of a thread.
+LOOKED_AT_MAX = 2000
 # What is written is left alone.
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 
@@ -47,6 +52,16 @@ class RetentionOptions:
     """All of them together; 0: no bound."""
     min_free_bytes: int = 2 * 1024**3
     """Space that stays free on the disk."""
+    viewers_pin_days: int = 90
+    """A clip of a viewer keeps its recording from ``keep_days`` for so long."""
+
+
+@dataclass
+class _Walk:
+    """How far a rule has come; from the oldest on, and behind that once it has seen all."""
+
+    after: str = ""
+    """Id of the recording that it looked at last; empty for none."""
 
 
 class Retention:
@@ -79,6 +94,7 @@ class Retention:
         self._is_watched = is_watched
         self.elsewhere: Elsewhere = NowhereElse()
         self.on_deleted: Callable[[str], None] = lambda _: None
+        self._by_age, self._by_bytes, self._by_space = _Walk(), _Walk(), _Walk()
 
     async def delete(self, record: RecordingRecord, actor: Actor, reason: str) -> None:
         """Delete a recording: nobody finds it from here on, and its files go.
@@ -99,12 +115,12 @@ class Retention:
             raise RecordingError("it is still being recorded: stop it first")
         await self._note_and_remove(record, actor, reason)
 
-    async def _delete_by_rule(self, record: RecordingRecord, rule: str) -> None:
+    async def _delete_by_rule(self, record: RecordingRecord, rule: str, spared: Clipped) -> None:
         """Delete a recording, unless somebody has made a clip of it since it was looked at."""
-        await self._note_and_remove(record, SERVER, rule, spares_clipped=True)
+        await self._note_and_remove(record, SERVER, rule, spared=spared)
 
     async def _note_and_remove(
-        self, record: RecordingRecord, actor: Actor, reason: str, *, spares_clipped: bool = False
+        self, record: RecordingRecord, actor: Actor, reason: str, *, spared: Clipped | None = None
     ) -> None:
         entry = AuditEntry(
             self._clock.now(),
@@ -115,7 +131,7 @@ class Retention:
             stream=record.user,
             reason=reason,
         )
-        if not await self._index.note_deleted(record.id, reason, entry, spares_clipped=spares_clipped):
+        if not await self._index.note_deleted(record.id, reason, entry, spared=spared):
             return
         await self.remove_noted(record, reason)
 
@@ -142,39 +158,60 @@ class Retention:
         for record in await self._index.with_files_left(_PAGE):
             await self._remove_files(record)
         if options.keep_days:
-            before = self._clock.now() - timedelta(days=options.keep_days)
-            async for record in self._oldest():
-                if record.started_at >= before:
-                    break
-                await self._delete_by_rule(record, "keep_days")
+            await self._apply_age(options)
         if options.max_bytes:
-            excess = await self._index.size_bytes() - options.max_bytes
-            async for record in self._oldest():
-                if excess <= 0:
-                    break
-                await self._delete_by_rule(record, "max_bytes")
-                excess -= record.size_bytes
-        async for record in self._oldest():
-            if await asyncio.to_thread(self._free_bytes, record) >= options.min_free_bytes:
+            await self._apply_bytes(options.max_bytes)
+        await self._apply_space(options.min_free_bytes)
+
+    async def _apply_age(self, options: RetentionOptions) -> None:
+        now = self._clock.now()
+        before = now - timedelta(days=options.keep_days)
+        spared = Clipped(now - timedelta(days=options.viewers_pin_days))
+        async for record in self._oldest(self._by_age, spared):
+            if record.started_at >= before:
+                self._by_age.after = ""
+                break
+            await self._delete_by_rule(record, "keep_days", spared)
+
+    async def _apply_bytes(self, max_bytes: int) -> None:
+        excess = await self._index.size_bytes() - max_bytes
+        if excess <= 0:
+            self._by_bytes.after = ""
+            return
+        async for record in self._oldest(self._by_bytes, Clipped()):
+            await self._delete_by_rule(record, "max_bytes", Clipped())
+            excess -= record.size_bytes
+            if excess <= 0:
+                self._by_bytes.after = ""
+                break
+
+    async def _apply_space(self, min_free_bytes: int) -> None:
+        async for record in self._oldest(self._by_space, Clipped()):
+            if await asyncio.to_thread(self._free_bytes, record) >= min_free_bytes:
+                if not self.elsewhere.is_there:
+                    self._by_space.after = ""
+                # What lies in a bucket is passed over next time: no disk is freed by looking at it again.
                 break
             if not await self.elsewhere.make_room(record):
-                await self._delete_by_rule(record, "min_free_bytes")
+                await self._delete_by_rule(record, "min_free_bytes", Clipped())
 
-    async def _oldest(self) -> AsyncIterator[RecordingRecord]:
-        """Recordings that may go, the oldest first."""
-        after = ""
-        while True:
-            page = await self._index.page(RecordingFilter(), before=after, limit=_PAGE, is_oldest_first=True)
-            clipped = await self._index.clipped([record.id for record in page.items])
+    async def _oldest(self, walk: _Walk, spared: Clipped) -> AsyncIterator[RecordingRecord]:
+        """Recordings that may go, the oldest first, behind those that the walk has seen; some of them."""
+        looked_at = 0
+        while looked_at < LOOKED_AT_MAX:
+            page = await self._index.page(RecordingFilter(), before=walk.after, limit=_PAGE, is_oldest_first=True)
+            clipped = await self._index.clipped([record.id for record in page.items], spared)
+            looked_at += len(page.items)
             for record in page.items:
                 is_spared = (
                     record.is_kept or record.id in clipped or record.state in _OPEN or self._is_watched(record.id)
                 )
                 if not is_spared and await self._is_ours(record):
                     yield record
+                walk.after = record.id
             if not page.has_more:
+                walk.after = ""
                 return
-            after = page.items[-1].id
 
     async def _is_ours(self, record: RecordingRecord) -> bool:
         """Whether the files of a recording are here, and not on the disk of another server on the same database."""

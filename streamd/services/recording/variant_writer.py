@@ -45,20 +45,30 @@ class _File:
         self.size_bytes = 0
         self._fd = os.open(path, _APPEND | os.O_EXCL, 0o600)
 
-    def append(self, pieces: Sequence[bytes | memoryview]) -> None:
+    def append(self, pieces: Sequence[bytes | memoryview], size_bytes: int) -> None:
         """Append all of them.
 
         Each call of the system gives the interpreter up and has to win it back from the loop: all pieces go in one.
 
+        Args:
+            pieces: The bytes, in order.
+            size_bytes: Of all of them.
+
         Raises:
             OSError: The disk does not take it; what it took of it stays.
         """
+        if len(pieces) <= _PIECES_MAX:
+            self._append_some(pieces, size_bytes)
+            return
         for start in range(0, len(pieces), _PIECES_MAX):
             some = pieces[start : start + _PIECES_MAX]
-            written = os.writev(self._fd, some)
-            self.size_bytes += written
-            if written < sum(map(len, some)):
-                self._append_rest(memoryview(b"".join(some))[written:])
+            self._append_some(some, sum(map(len, some)))
+
+    def _append_some(self, pieces: Sequence[bytes | memoryview], size_bytes: int) -> None:
+        written = os.writev(self._fd, pieces)
+        self.size_bytes += written
+        if written < size_bytes:
+            self._append_rest(memoryview(b"".join(pieces))[written:])
 
     def _append_rest(self, view: memoryview) -> None:
         """Append what the disk took in no first call: one that is full says so in the next."""
@@ -156,7 +166,7 @@ class VariantWriter:
         self._init_number += 1
         init = _File(self._path / init_name(self._init_number))
         try:
-            init.append((header,))
+            init.append((header,), len(header))
             init.sync()
         finally:
             init.close()
@@ -167,6 +177,7 @@ class VariantWriter:
         self,
         pieces: Sequence[bytes | memoryview],
         *,
+        size_bytes: int,
         duration_us: int,
         program_date_time_ms: int,
         is_discontinuous: bool,
@@ -175,6 +186,7 @@ class VariantWriter:
 
         Args:
             pieces: The bytes of its CMAF chunks, in order.
+            size_bytes: Of all of them.
             duration_us: Microseconds.
             program_date_time_ms: Wall time of its first sample, milliseconds since 1970 in UTC.
             is_discontinuous: It has nothing to do with the one before.
@@ -187,7 +199,7 @@ class VariantWriter:
         media = self._media
         offset = media.size_bytes
         try:
-            media.append(pieces)
+            media.append(pieces, size_bytes)
             previous = self._last
             segment = RecordedSegment(
                 self._file_number,

@@ -102,6 +102,11 @@ class ObjectStorage:
         """Memory of media on its way from the bucket or to it, bytes."""
         return self.stored.held_bytes + self.uploads.held_bytes
 
+    @property
+    def delay(self) -> str:
+        """Why the bucket has taken nothing for a while; empty where it does."""
+        return self.uploads.delay
+
     def look(self) -> None:
         """Do what is due; called about once a second."""
         self.copies.look()

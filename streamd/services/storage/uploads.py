@@ -46,6 +46,8 @@ UPLOADS_AT_ONCE = 4
 FILES_PER_TURN = 16
 # A recording that goes on is looked at for files that are complete this often, seconds.
 GOING_S = 10.0
+# A bucket that takes nothing for this long is told of where broadcasts are looked at, seconds: services have moments.
+DELAY_S = 30.0
 # Recordings that wait, in memory; 600 bytes each. What is beyond is found by the next walk (``local_copies``).
 WAITING_MAX = 10_000
 
@@ -117,6 +119,9 @@ class Uploads:
         self._turns = 0
         self._going_due_at = float("-inf")
         self._is_closed = False
+        # Since when the bucket has taken nothing, and what it says now.
+        self._failing_since: float | None = None
+        self._fault = ""
         metrics.storage_backlog_bytes.set_function(lambda: self.backlog_bytes)
         metrics.storage_oldest_waiting_seconds.set_function(lambda: self.oldest_waiting_s)
 
@@ -138,6 +143,14 @@ class Uploads:
         now = self._clock.now()
         # A clock that was set back makes nobody wait for less than no time.
         return max(0.0, max(((now - each.since).total_seconds() for each in self._waiting.values()), default=0.0))
+
+    @property
+    def delay(self) -> str:
+        """Why the bucket has taken nothing for a while; empty where it does, or nothing waits for it."""
+        since = self._failing_since
+        if since is None or self._clock.monotonic() - since < DELAY_S or not self._waiting:
+            return ""
+        return self._fault
 
     def has_ended(self, record: RecordingRecord) -> RecordingRecord:
         """Take a recording whose files are complete; it is uploading from here on, unless it has failed."""
@@ -238,6 +251,9 @@ class Uploads:
             else:
                 self._backoff.note_failure()
                 self.bucket.reopen()
+                self._fault = str(exc)
+                if self._failing_since is None:
+                    self._failing_since = self._clock.monotonic()
         except Exception:
             # A fault of ours costs this recording its turn until the next walk, and nothing else.
             log.exception("storage.upload_broken", extra={"recording_id": record.id})
@@ -294,6 +310,7 @@ class Uploads:
     async def _send(self, folder: RecordingFolder, record: RecordingRecord, file: RecordedFile) -> None:
         size_bytes, sha256 = await self.bucket.put_file(f"{record.path}/{file.path}", folder.path / file.path)
         self._backoff.note_success()
+        self._failing_since = None
         self._metrics.storage_uploaded_bytes_total.inc(size_bytes)
         self._metrics.storage_uploads_total.inc()
         if file.sha256 and file.sha256 != sha256:

@@ -114,6 +114,9 @@ class TestReading:
         assert watch.value("streamd_stream_findings", code="output_failed") == 1
         watch.monitor.read(watch.line, (), {})
         assert watch.value("streamd_stream_findings", code="output_failed") == 0
+        watch.monitor.read(watch.line, (), {}, {"recording": "the bucket is full"})
+        assert watch.value("streamd_stream_findings", code="output_delayed") == 1
+        assert "recording: the bucket is full" in watch.monitor.health.findings[-1].message
 
     def test_time_in_which_the_kernel_may_hold_media_is_not_counted(self) -> None:
         watch = Watch()

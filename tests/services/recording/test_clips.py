@@ -16,11 +16,11 @@ from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.events.event import Event, EventType
 from streamd.services.recording import clip_index, clips
 from streamd.services.recording.clip_index import ClipIndex
-from streamd.services.recording.clip_records import Clip, ClipFilter, ClipMaker, ClipState
+from streamd.services.recording.clip_records import VIEWER, Clip, ClipFilter, ClipMaker, ClipState
 from streamd.services.recording.clip_times import ClipTimes
 from streamd.services.recording.clips import CLIPS_AT_ONCE_MAX, ClipOptions, Clips, SegmentLists
 from streamd.services.recording.documents import RecordedRendition
-from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.index import Clipped, RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
 from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.records import RecordingMode, RecordingState
@@ -206,13 +206,30 @@ class TestThePin:
         assert await room.state() is RecordingState.DELETED
         assert not room.folder.path.exists()
 
+    async def test_a_viewers_clip_holds_it_from_its_age_alone_and_for_a_time(self, room: Room) -> None:
+        record = await room.finish()
+        await room.clips.make(record, ClipTimes(3000, 7000), "", Actor(VIEWER, "192.0.2.1"))
+        room.clock.advance(timedelta(days=89).total_seconds())
+        old = RetentionOptions(keep_days=1, min_free_bytes=0)
+        await room.recorder.retention.apply(old)
+        assert await room.state() is RecordingState.READY
+        room.clock.advance(timedelta(days=2).total_seconds())
+        await room.recorder.retention.apply(old)
+        assert await room.state() is RecordingState.DELETED
+
+    async def test_a_viewers_clip_holds_no_space(self, room: Room) -> None:
+        record = await room.finish()
+        await room.clips.make(record, ClipTimes(3000, 7000), "", Actor(VIEWER, "192.0.2.1"))
+        await room.recorder.retention.apply(RetentionOptions(keep_days=0, max_bytes=1, min_free_bytes=0))
+        assert await room.state() is RecordingState.DELETED
+
     async def test_a_clip_that_is_made_in_the_same_moment_holds(self, room: Room) -> None:
         """The rule has seen a recording without a clip, and somebody makes one before it deletes."""
         record = await room.finish()
         clipped = room.recorder.index.clipped
 
-        async def seen_before(recording_ids: list[str]) -> frozenset[str]:
-            seen = await clipped(recording_ids)
+        async def seen_before(recording_ids: list[str], spared: Clipped) -> frozenset[str]:
+            seen = await clipped(recording_ids, spared)
             await room.make()
             return seen
 

@@ -202,3 +202,39 @@ async def test_what_no_broadcast_goes_on_with_is_removed(tmp_path: Path) -> None
     await room.looked()
     assert room.media == []
     await room.recorder.close()
+
+
+async def test_another_server_on_the_directory_leaves_what_viewers_go_back_in(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    output = room.broadcast()
+    room.feed(output, 5)
+    await room.written(output)
+    recording = output.recording
+    assert recording is not None
+    output.end()
+    await recording.wait()
+    other = Room(tmp_path)
+    await other.recorder.open()
+    other.recorder.complete_left()
+    await other.looked()
+    assert room.media == ["000000.m4s"]
+    await room.recorder.close()
+    # The first has ended, and nobody goes back in it any more.
+    await other.recorder.open()
+    other.recorder.complete_left()
+    await other.looked()
+    assert room.media == []
+    await other.recorder.close()
+
+
+async def test_a_folder_without_a_readable_document_goes(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    output = room.broadcast()
+    room.feed(output, 1)
+    past = await room.written(output)
+    await room.recorder.close()
+    past.folder.started.write_text("{")
+    room.start()
+    await room.recorder.open()
+    assert room.media == []
+    await room.recorder.close()

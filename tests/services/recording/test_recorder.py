@@ -22,7 +22,7 @@ from streamd.media.packet import VIDEO_TIMESCALE
 from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.events.event import EventType
 from streamd.services.live.restart_record import PlaylistRecord
-from streamd.services.recording import recording_writer
+from streamd.services.recording import recording_writer, retention
 from streamd.services.recording.documents import read_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.playlist_file import parse_playlist
@@ -631,6 +631,23 @@ class TestRetention:
         entries = (await room.store.audit.page(after=0, limit=10)).items
         assert [(each.entry.action, each.entry.reason) for each in entries] == [("recording.deleted", "max_bytes")]
         del second
+
+    async def test_so_many_are_looked_at_and_no_more(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A rule goes on behind them the next time, and begins again when it has seen all."""
+        oldest, second, newest = await self.recorded(room, 3)
+        for each in (oldest, second):
+            await room.recorder.index.change(each.id, is_kept=True)
+        monkeypatch.setattr(retention, "LOOKED_AT_MAX", 1)
+        monkeypatch.setattr(retention, "_PAGE", 1)
+        rules = RetentionOptions(keep_days=0, max_bytes=1, min_free_bytes=0)
+        for left in (3, 3, 2, 2):
+            await room.recorder.retention.apply(rules)
+            assert len(await room.records()) == left
+        assert newest.id not in [record.id for record in await room.records()]
+        await room.recorder.index.change(oldest.id, is_kept=False)
+        for _ in range(2):
+            await room.recorder.retention.apply(rules)
+        assert [record.id for record in await room.records()] == [second.id]
 
     async def test_a_recording_without_files_does_not_hold_up_the_others(
         self, room: Room, monkeypatch: pytest.MonkeyPatch

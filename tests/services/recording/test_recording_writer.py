@@ -325,12 +325,16 @@ class TestDisk:
         self, folder: RecordingFolder, monkeypatch: pytest.MonkeyPatch, room_bytes: int, asked: int
     ) -> None:
         """The less there is, the sooner: each takes its share of it before it asks again."""
-        questions = []
+        questions: list[int] = []
 
         class Usage:
             free = 1_000_000 + room_bytes
 
-        monkeypatch.setattr(shutil, "disk_usage", lambda fd: questions.append(fd) or Usage)
+        def usage(descriptor: int) -> type[Usage]:
+            questions.append(descriptor)
+            return Usage
+
+        monkeypatch.setattr(shutil, "disk_usage", usage)
         monkeypatch.setattr(recording_writer, "UNASKED_BYTES_MAX", 800)
         writer = new_writer(folder, replace(OPTIONS, min_free_bytes=1_000_000))
         writer.set_header(MAIN, HEADER, 2)

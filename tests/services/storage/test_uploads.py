@@ -13,7 +13,7 @@ from streamd.services.recording.elsewhere import NowhereElse
 from streamd.services.recording.records import RecordingState
 from streamd.services.recording.recovery import recover
 from streamd.services.storage.faults import StorageFault
-from streamd.services.storage.uploads import FILES_PER_TURN, GOING_S, UPLOADS_AT_ONCE
+from streamd.services.storage.uploads import DELAY_S, FILES_PER_TURN, GOING_S, UPLOADS_AT_ONCE
 from tests.support.recordings import OPTIONS, RECORDING_ID, STARTED_AT
 from tests.support.storage import StorageRoom, named
 
@@ -177,6 +177,50 @@ class TestABucketThatIsAway:
         await room.look(60)
         assert {name: room.bucket.content(name) for name in room.bucket.names()} == named(folder)
         assert room.storage.uploads.oldest_waiting_s == 0
+
+    async def test_an_hour_of_twenty_broadcasts_waits_on_the_disk_and_is_caught_up_with(
+        self, room: StorageRoom
+    ) -> None:
+        """Nothing of it is in memory but the names; each look asks the bucket once at most."""
+        folders = {}
+        for number in range(20):
+            recording_id = f"rec_01kjmg3m00aaaaaaaaaaaaaa{number // 10}{number % 10}"
+            folders[recording_id] = room.write(recording_id, segments=2)
+        room.bucket.fault = StorageFault.UNREACHABLE
+        for recording_id in folders:
+            room.storage.uploads.add(await room.record(recording_id))
+        held = set()
+        for _ in range(3600):
+            failed = room.failures().get("unreachable", 0)
+            room.clock.advance(1)
+            room.storage.look()
+            await room.storage.uploads.idle()
+            held.add(room.storage.held_bytes)
+            assert room.failures().get("unreachable", 0) <= failed + UPLOADS_AT_ONCE
+        assert held == {0}
+        assert room.storage.uploads.delay == "the bucket's service cannot be reached"
+        room.bucket.fault = None
+        waited_s = 0
+        while room.storage.uploads.backlog_bytes:
+            await room.look(1)
+            waited_s += 1
+        # The last of the waits between attempts, and a look.
+        assert waited_s <= 61
+        assert room.storage.uploads.delay == ""
+        there = {name: room.bucket.content(name) for name in room.bucket.names()}
+        assert there == {name: data for folder in folders.values() for name, data in named(folder).items()}
+
+    async def test_a_bucket_that_takes_nothing_is_told_of_after_a_while(self, room: StorageRoom) -> None:
+        room.write()
+        room.bucket.fault = StorageFault.FULL
+        room.storage.uploads.add(await room.record())
+        await room.settle()
+        assert room.storage.delay == ""
+        await room.look(DELAY_S + 1)
+        assert room.storage.delay == "the bucket is full"
+        room.bucket.fault = None
+        await room.look(60)
+        assert room.storage.delay == ""
 
     async def test_one_attempt_is_made_at_a_time(self, room: StorageRoom) -> None:
         for recording_id in OTHERS:

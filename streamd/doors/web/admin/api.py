@@ -39,10 +39,10 @@ from streamd.doors.web.models.keys import (
     Revocation,
     RotateRequest,
 )
+from streamd.doors.web.models.playback import NO_POLICIES
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, PreviewTicket, Stream, StreamList
 from streamd.doors.web.models.users import (
-    NO_POLICIES,
     NO_WISHES,
     ChangedUser,
     UnwrittenSuspension,
