@@ -28,6 +28,7 @@ _COMMANDS = {
     "config": ("config", "config_group"),
     "demo": ("serve", "demo"),
     "doctor": ("doctor", "doctor"),
+    "evidence": ("evidence", "evidence_group"),
     "keys": ("keys", "keys_group"),
     "obs-config": ("obs", "obs_config"),
     "operators": ("operators", "operators_group"),
@@ -36,6 +37,7 @@ _COMMANDS = {
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),
     "takedown": ("takedown", "takedown"),
+    "transparency": ("transparency", "transparency"),
     "users": ("users", "users_group"),
 }
 
