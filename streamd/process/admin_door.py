@@ -10,6 +10,7 @@ from aiohttp import web
 from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.delivery.push_path import PushFormat
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.evidence import EvidenceDesk
@@ -75,6 +76,8 @@ class AdminDoor:
             recording_of=services.recorder.recording_of,
             on_token_over=self._end_previews,
         )
+        if (moderation := services.moderation) is not None:
+            moderation.listen(lambda: self._console.events.tell("cases", str(moderation.revision).encode()))
         self._sessions = sessions
         self._connections = HandlerWatch(
             self._web_handler,
@@ -170,6 +173,11 @@ class AdminDoor:
                 *ExportDesk(services.exports, services.recorder).operations(),
                 *(EvidenceDesk(services.evidence.shelf).operations() if services.evidence is not None else ()),
                 *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
+                *(
+                    CaseDesk(services.moderation, services.targets).operations()
+                    if services.moderation is not None
+                    else ()
+                ),
             ),
             playback=playback,
             operators=services.operators,

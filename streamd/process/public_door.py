@@ -22,10 +22,13 @@ from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
+from streamd.doors.web.public.own_decisions import OwnDecisionDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.recorded_lists import RecordedLists
+from streamd.doors.web.public.report_pages import ReportPages
+from streamd.doors.web.public.reports import ReportRoutes
 from streamd.doors.web.public.studio import Studio
 from streamd.doors.web.public.transparency import Contacts, TransparencyRoutes
 from streamd.doors.web.public.vod import VodRoutes
@@ -33,6 +36,7 @@ from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
+from streamd.services.moderation.report_menu import ReportMenu
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
@@ -165,6 +169,7 @@ class PublicDoor:
             clip_s=config.clips.max_s if ClipMaker(config.clips.who).may(ClipMaker.VIEWERS) else 0,
             has_list=config.http.list,
             is_listed=self._channels.is_listed,
+            takes_reports=services.moderation is not None,
         )
         if not pages.has_player:
             log.warning(
@@ -173,6 +178,7 @@ class PublicDoor:
             )
         posters = services.posters
         own_recordings = OwnRecordingDesk(services.recorder, services.clock)
+        menu = ReportMenu() if services.moderation is not None else None
         studio = Studio(
             keys=services.verifier,
             streams=services.registry,
@@ -181,6 +187,7 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
+            decisions=OwnDecisionDesk(services.enforcement) if services.enforcement is not None else None,
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -234,11 +241,17 @@ class PublicDoor:
                 is_hidden=self._is_hidden,
             ),
             dvr=dvr,
-            vod_pictures=VodPictures(vod, services.recorder),
+            vod_pictures=VodPictures(vod),
             clips=clips,
             pages=pages,
             studio=studio,
             obs=self._obs,
+            reports=ReportRoutes(services.moderation, menu)
+            if services.moderation is not None and menu is not None
+            else None,
+            report_pages=ReportPages(services.moderation, menu, pages.files, services.clock)
+            if services.moderation is not None and menu is not None
+            else None,
             transparency=self._transparency(pages.files) if config.moderation.enabled else None,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,

@@ -12,6 +12,7 @@ from streamd.doors.web.models.playback import (
     PlaybackToken,
     RevocationAnswer,
 )
+from streamd.services.recording.recording_id import is_recording_id
 
 if TYPE_CHECKING:
     from streamd.process.admin_connection import Call

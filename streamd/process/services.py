@@ -57,6 +57,7 @@ from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.moderation.enforcement import Enforcement
+from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.public_counts import PublicCounts
 from streamd.services.moderation.target import Targets
 from streamd.services.operators.service import OperatorService
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.process.config import Config
+    from streamd.services.events.event import Event
     from streamd.services.live.stream_options import StreamOptions
     from streamd.services.moderation.evidence import EvidenceRoom
     from streamd.services.recording.records import RecordingRecord
@@ -133,10 +135,13 @@ class Services:
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
+        targets: Finds what a text names.
+        moderation: Reports, cases, and what becomes of them; None where it is switched off.
     """
 
     def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
         self.clock = clock
+        self._config = config
         self.metrics = metrics = Metrics()
         self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
@@ -145,6 +150,7 @@ class Services:
             webhook_endpoints(config), sender=sender, clock=clock, metrics=metrics, options=outbox_options(config)
         )
         tell = self._webhooks.tell if config.webhooks.endpoints else unheard
+        tell_of_streams = tell if not config.moderation.enabled else self._note_stream
         hook = hook_options(config)
         self._store = KeyStore(config.database_url)
         self.verifier = KeyVerifier(self._store, clock, verifier_options(config))
@@ -266,28 +272,28 @@ class Services:
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
             is_admissible=self.verifier.admissions.may_publish,
-            tell=tell,
+            tell=tell_of_streams,
             take_place=self.machine.memory.admit,
         )
         metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
+        self.targets = Targets(self.recorder.index, self.clips.index, self._store, lambda: self._config.public_url)
         self.enforcement: Enforcement | None = None
+        self.moderation: Moderation | None = None
         self._moderation = moderation_options(config)
         if self._moderation is not None:
-            self._public_url = config.public_url
             # A cache in front is near, and named by the operator alone.
             self._purge_sender = HttpSender(AddressGuard(EVERYWHERE), f"streamd/{__version__}")
-            recordings = self.recorder.index
             self.enforcement = Enforcement(
                 self._store.database,
                 clock,
-                targets=Targets(recordings, self.clips.index, self._store, lambda: self._public_url),
+                targets=self.targets,
                 bars=self.verifier.admissions.bars,
                 gate=gate,
                 streams=self.registry,
                 knows_countries=lambda: self._countries.is_known,
                 country_of=self._countries.of,
-                on_change=recordings.note_edit,
+                on_change=self.recorder.index.note_edit,
                 purge_sender=self._purge_sender,
                 purge_urls=lambda: self._moderation.purge_urls if self._moderation is not None else (),
                 data_dir=config.data_dir,
@@ -295,6 +301,10 @@ class Services:
             )
             enforcement = self.enforcement
             metrics.acts_waiting.set_function(lambda: len(takedowns) + enforcement.unwritten)
+            self.moderation = Moderation(
+                self._moderation, self._store.database, clock, targets=self.targets, viewers=self, tell=tell
+            )
+            self.moderation.cases.takedowns = enforcement.takedowns
         self.evidence: EvidenceRoom | None = None
         self.counts: PublicCounts | None = None
         if config.moderation.enabled:
@@ -304,6 +314,8 @@ class Services:
                 storage=self.storage,
             )  # fmt: skip
             self.machine.accounts.add_store(lambda: evidence.held_bytes)
+            if self.moderation is not None:
+                self.moderation.follow_ups.evidence = evidence
             if config.moderation.transparency:
                 self.counts = PublicCounts(self._store.database, clock)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
@@ -381,10 +393,15 @@ class Services:
             resources.push_async_callback(self.evidence.close)
         if self.counts is not None:
             resources.push_async_callback(self.counts.close)
+        if self.moderation is not None:
+            # It is closed first: a decision that is under way takes something down.
+            resources.push_async_callback(self.moderation.close)
+            await self.moderation.start()
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
         limits = config.limits
+        self._config = config
         self.machine.configure(config)
         self._budget.waiting_requests_max = limits.waiting_requests_max
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
@@ -400,6 +417,8 @@ class Services:
         if self._moderation is not None:
             # Switched on or off, it is with the next start.
             self._moderation = moderation_options(config) or self._moderation
+        if self.moderation is not None and self._moderation is not None:
+            self.moderation.options = self._moderation
             self._public_url = config.public_url
         if self.evidence is not None:
             self.evidence.shelf.options = evidence_options(config)
@@ -418,6 +437,18 @@ class Services:
         """The options of live streams, with what records them."""
         options = stream_options(config)
         return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
+
+    def viewers_of(self, channel: str) -> int | None:
+        """How many watch a channel; None where it is not live."""
+        found = self.registry.find_channel(channel)
+        return sum(found.viewers.values()) if found is not None and found.is_live else None
+
+    def _note_stream(self, event: Event) -> None:
+        """Tell of a stream, and have it remembered as one that can be reported."""
+        if self.moderation is not None:
+            self.moderation.subjects.note(event)
+        if self._config.webhooks.endpoints:
+            self._webhooks.tell(event)
 
     def _is_media_needed(self, recording_id: str) -> bool:
         """Whether something is made of the media of a recording, which the disk has until then."""
@@ -439,6 +470,8 @@ class Services:
         self.playback.tick()
         if self.enforcement is not None:
             self.enforcement.tick()
+        if self.moderation is not None:
+            await self.moderation.look()
         if self.evidence is not None:
             self.evidence.look()
         if self.counts is not None:

@@ -24,6 +24,7 @@ __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_USAGE", "main"]
 _COMMANDS = {
     "audit": ("audit", "audit_group"),
     "blocks": ("blocks", "blocks_group"),
+    "cases": ("cases", "cases_group"),
     "completion": ("completion", "completion"),
     "config": ("config", "config_group"),
     "demo": ("serve", "demo"),

@@ -152,8 +152,9 @@ class Console:
 
             Once a second at the most: ``streams`` holds the live streams as ``GET /api/v1/streams`` does, ``sample``
             the newest sample of ``GET /api/v1/history``, and ``records`` is another number when keys, users,
-            recordings or the audit log have changed. The stream ends with the session or the token, and when the role
-            is another.
+            recordings or the audit log have changed. ``cases`` is another number as soon as something was reported,
+            claimed, noted, decided or complained about. The stream ends with the session or the token, and when the
+            role is another.
             """
             asker = request[ASKER]
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.pages import Pages
     from streamd.doors.web.public.posters import PosterRoutes
     from streamd.doors.web.public.recorded_lists import RecordedLists
+    from streamd.doors.web.public.report_pages import ReportPages
+    from streamd.doors.web.public.reports import ReportRoutes
     from streamd.doors.web.public.studio import Studio
     from streamd.doors.web.public.transparency import TransparencyRoutes
     from streamd.doors.web.public.vod import VodRoutes
@@ -80,6 +82,8 @@ def public_app(
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
+    reports: ReportRoutes | None = None,
+    report_pages: ReportPages | None = None,
     transparency: TransparencyRoutes | None = None,
     proxies: TrustedProxies,
     port: Port,
@@ -102,6 +106,8 @@ def public_app(
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
+        reports: The calls about reports, where moderation is on.
+        report_pages: Their pages.
         transparency: Routes of what the public can count, and of points of contact.
         proxies: The proxies whose word about their clients is believed.
         port: The bounds of peers.
@@ -160,7 +166,12 @@ def public_app(
     described = [*api.operations(), *(recorded.operations() if recorded is not None else ())]
     app.add_routes([web.get(operation.path, operation.handler) for operation in described])
     obs.add_to(app)
-    document = json.dumps(public_document([*described, obs.operation()]))
+    if reports is not None:
+        reports.add_to(app)
+    if report_pages is not None:
+        report_pages.add_to(app)
+    of_reports = reports.operations() if reports is not None else ()
+    document = json.dumps(public_document([*described, obs.operation(), *of_reports]))
 
     async def openapi(_: web.Request) -> web.Response:
         return web.json_response(text=document, headers=_CORS)
