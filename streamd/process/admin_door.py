@@ -13,6 +13,7 @@ from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
+from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
@@ -170,6 +171,7 @@ class AdminDoor:
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
+                *(EvidenceDesk(services.evidence.shelf).operations() if services.evidence is not None else ()),
                 *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
                 *(
                     CaseDesk(services.moderation, services.targets).operations()

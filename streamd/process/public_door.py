@@ -22,6 +22,7 @@ from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
+from streamd.doors.web.public.own_decisions import OwnDecisionDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
@@ -29,6 +30,7 @@ from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.doors.web.public.report_pages import ReportPages
 from streamd.doors.web.public.reports import ReportRoutes
 from streamd.doors.web.public.studio import Studio
+from streamd.doors.web.public.transparency import Contacts, TransparencyRoutes
 from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
@@ -39,6 +41,7 @@ from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
 if TYPE_CHECKING:
+    from streamd.doors.web.assets import StaticFiles
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
     from streamd.process.guards import Guards
@@ -142,6 +145,15 @@ class PublicDoor:
         enforcement = self._services.enforcement
         return enforcement is not None and recorded_id in enforcement.hidden
 
+    def _transparency(self, files: StaticFiles) -> TransparencyRoutes:
+        def contacts() -> Contacts:
+            said = self._config.moderation
+            return Contacts(said.contact_email, said.contact_post, said.legal_representative)
+
+        routes = TransparencyRoutes(files, contacts, self._services.counts)
+        self._services.machine.accounts.add_store(lambda: routes.held_bytes)
+        return routes
+
     def _web_handler(self) -> WebProtocol:
         assert self._runner is not None, "opened"
         server, port = self._runner.server, self._port
@@ -175,6 +187,7 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
+            decisions=OwnDecisionDesk(services.enforcement) if services.enforcement is not None else None,
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -228,7 +241,7 @@ class PublicDoor:
                 is_hidden=self._is_hidden,
             ),
             dvr=dvr,
-            vod_pictures=VodPictures(vod, services.recorder),
+            vod_pictures=VodPictures(vod),
             clips=clips,
             pages=pages,
             studio=studio,
@@ -239,6 +252,7 @@ class PublicDoor:
             report_pages=ReportPages(services.moderation, menu, pages.files, services.clock)
             if services.moderation is not None and menu is not None
             else None,
+            transparency=self._transparency(pages.files) if config.moderation.enabled else None,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,
             clock=services.clock,

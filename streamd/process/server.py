@@ -135,16 +135,17 @@ class Server:
         self._doors.stop_accepting_encoders()
         self.services.note_stopping()
         registry = self.services.registry
-        channels = [*registry.channels()]
+        # Whoever is closed has no viewers any more, so they are looked for before anything is.
+        watched = [channel for channel in registry.channels() if any(channel.viewers.values())]
         if not self._ends.is_set():
             await self._doors.close_encoders(ServerRestartsError())
             # It is written before viewers are served, as the process may be killed then.
             await self.services.save_restart_record()
-            await self._drain(channels, self._ends)
+            await self._drain(watched, self._ends)
         if self._ends.is_set():
             await registry.end_all()
             await self._doors.close_encoders(PublishError("The server is stopping."))
-            await self._drain(channels, self._hurries)
+            await self._drain(watched, self._hurries)
         registry.dismiss_viewers()
         await self._doors.close(0 if self._hurries.is_set() else self.config.limits.drain_timeout_s)
         if self._ends.is_set():
@@ -199,7 +200,7 @@ class Server:
         """Serve viewers the last segments, and the end where there is one, until ``enough`` is said.
 
         Args:
-            channels: Those that were live; viewers of none have nothing to wait for.
+            channels: Those that were live and watched; where nobody watches, nobody is waited for.
             enough: Set to end the waiting.
         """
         # Complete segments are fetched within a playlist reload, one target duration at most.

@@ -17,6 +17,7 @@ from streamd import __version__
 from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.doors.outgoing.http_sender import HttpSender
+from streamd.process.evidence_rooms import evidence_options, evidence_room
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
 from streamd.process.options import (
@@ -57,6 +58,7 @@ from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.moderation.enforcement import Enforcement
 from streamd.services.moderation.moderation import Moderation
+from streamd.services.moderation.public_counts import PublicCounts
 from streamd.services.moderation.target import Targets
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from streamd.process.config import Config
     from streamd.services.events.event import Event
     from streamd.services.live.stream_options import StreamOptions
+    from streamd.services.moderation.evidence import EvidenceRoom
     from streamd.services.recording.records import RecordingRecord
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
@@ -127,6 +130,8 @@ class Services:
         viewer_hook: Asked over viewers with the policy ``hook``.
         passwords: Checks those of channels.
         enforcement: Takedowns, blocks and orders; None where moderation is off.
+        evidence: Keeps evidence of what is reported; likewise.
+        counts: What the public can count; None where that is not published.
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
@@ -300,6 +305,19 @@ class Services:
                 self._moderation, self._store.database, clock, targets=self.targets, viewers=self, tell=tell
             )
             self.moderation.cases.takedowns = enforcement.takedowns
+        self.evidence: EvidenceRoom | None = None
+        self.counts: PublicCounts | None = None
+        if config.moderation.enabled:
+            self.evidence = evidence = evidence_room(
+                config, clock, metrics, sender, self._store.database,
+                registry=self.registry, pasts=self.pasts, recorder=self.recorder, clips=self.clips,
+                storage=self.storage,
+            )  # fmt: skip
+            self.machine.accounts.add_store(lambda: evidence.held_bytes)
+            if self.moderation is not None:
+                self.moderation.follow_ups.evidence = evidence
+            if config.moderation.transparency:
+                self.counts = PublicCounts(self._store.database, clock)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
@@ -370,6 +388,11 @@ class Services:
             resources.push_async_callback(self._purge_sender.close)
             resources.push_async_callback(self.enforcement.close)
             await self.enforcement.start()
+        if self.evidence is not None:
+            await self.evidence.open()
+            resources.push_async_callback(self.evidence.close)
+        if self.counts is not None:
+            resources.push_async_callback(self.counts.close)
         if self.moderation is not None:
             # It is closed first: a decision that is under way takes something down.
             resources.push_async_callback(self.moderation.close)
@@ -396,6 +419,10 @@ class Services:
             self._moderation = moderation_options(config) or self._moderation
         if self.moderation is not None and self._moderation is not None:
             self.moderation.options = self._moderation
+            self._public_url = config.public_url
+        if self.evidence is not None:
+            self.evidence.shelf.options = evidence_options(config)
+            self.evidence.shelf.stamper.url = config.moderation.timestamp_url
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -445,6 +472,10 @@ class Services:
             self.enforcement.tick()
         if self.moderation is not None:
             await self.moderation.look()
+        if self.evidence is not None:
+            self.evidence.look()
+        if self.counts is not None:
+            self.counts.look()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

@@ -40,6 +40,7 @@ from streamd.services.moderation.evidence_store import EvidenceStore
 from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.options import ModerationOptions
 from streamd.services.moderation.target import Target, TargetKind, Targets
+from streamd.services.moderation.timestamping import TimeStamper
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate
@@ -126,6 +127,7 @@ def run_admin_server(
             EvidenceOptions(), directory / "evidence", EvidenceStore(store.database), clock,
             pool := ThreadPoolExecutor(1),
             cases=EvidenceCases(store.database),
+            stamper=TimeStamper("", HttpSender(AddressGuard(), "test")),
         )  # fmt: skip
         gate = PlaybackGate(clock, GateOptions(), Countries(None))
         key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)

@@ -590,6 +590,9 @@ class LimitsConfig(Section):
     channel_metrics_max: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT.channel_metrics_max
     """Channels in `/metrics` with `metrics.per_channel`, those that have been live for longest. Each has eleven series,
     1.5 kB of every scrape; with 200 channels, as much as all other metrics have three times over."""
+    evidence_bytes_max: Annotated[int, Field(ge=0)] = DEFAULT.evidence_bytes_max
+    """All evidence on the disk (`[moderation]`): by default 900 pieces of 30 s at 6 Mb/s. Beyond it, what is kept is a
+    picture and the facts; nothing is deleted for want of room before its time."""
 
 
 class Config(Section):

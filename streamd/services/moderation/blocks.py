@@ -135,7 +135,7 @@ class Blocks:
         # In the order of the ids, which is that of a list's pages.
         self._ids: list[str] = []
         self._places: dict[tuple[str, str, str, tuple[str, ...]], str] = {}
-        self._hashes = Held()
+        self._of_channel = Held()
         # Those that end by themselves.
         self._ending: dict[str, datetime] = {}
         self._fingerprint: tuple[object, ...] = ()
@@ -202,7 +202,7 @@ class Blocks:
 
     def of_channel(self, channel: str) -> list[Block]:
         """The blocks of a channel, the oldest first."""
-        return [block for block in self._blocks.values() if block.names_channel and block.value == channel]
+        return [self._blocks[block_id] for block_id in sorted(self._of_channel.holders(channel))]
 
     async def start(self) -> None:
         """Have what was blocked be so, before any door opens.
@@ -487,6 +487,8 @@ class Blocks:
         self._changes += 1
         if block.id not in self._blocks:
             insort(self._ids, block.id)
+        if block.names_channel:
+            self._of_channel.add(block.value, block.id)
         self._blocks[block.id] = block
         self._places[block.place] = block.id
         if block.until is not None:
@@ -529,6 +531,7 @@ class Blocks:
     def _forget(self, block: Block) -> None:
         if self._blocks.pop(block.id, None) is not None:
             del self._ids[bisect_left(self._ids, block.id)]
+        self._of_channel.remove(block.value, block.id)
         self._ending.pop(block.id, None)
         if self._places.get(block.place) == block.id:
             del self._places[block.place]

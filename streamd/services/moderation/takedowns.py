@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.records import AuditEntry
 from streamd.services.events.event import Event, EventType
+from streamd.services.keys.bars import Held
 from streamd.services.keys.request import checked_reason
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.act_writer import UnwrittenAct
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import Actor
     from streamd.services.events.event import EventSink, Value
     from streamd.services.keys.admission import Admission
-    from streamd.services.keys.bars import Bars, Held
+    from streamd.services.keys.bars import Bars
     from streamd.services.moderation.act_writer import ActWriter
     from streamd.services.moderation.purge import Purge
     from streamd.services.moderation.statement import Statement
@@ -103,6 +104,7 @@ class Takedowns:
         self._purge = purge
         self._tell = tell
         self._standing: dict[str, Target] = {}
+        self._of_channel = Held()
         self._fingerprint: tuple[object, ...] = ()
         self._changes = 0
         self._acts: set[asyncio.Task[TakedownResult]] = set()
@@ -255,7 +257,7 @@ class Takedowns:
 
     def standing_of(self, channel: str) -> tuple[str, ...]:
         """Ids of the takedowns that stand, of something of a channel."""
-        return tuple(found for found, target in self._standing.items() if target.channel == channel)
+        return tuple(sorted(self._of_channel.holders(channel)))
 
     async def close(self) -> None:
         """Let the acts that are under way come to their end."""
@@ -295,6 +297,7 @@ class Takedowns:
     def _hold(self, takedown_id: str, target: Target) -> None:
         self._changes += 1
         self._standing[takedown_id] = target
+        self._of_channel.add(target.channel, takedown_id)
         match target.kind:
             case TargetKind.RECORDING | TargetKind.CLIP:
                 self._hidden.add(target.id, takedown_id)
@@ -308,6 +311,7 @@ class Takedowns:
     def _release(self, takedown_id: str, target: Target) -> None:
         self._changes += 1
         self._standing.pop(takedown_id, None)
+        self._of_channel.remove(target.channel, takedown_id)
         match target.kind:
             case TargetKind.RECORDING | TargetKind.CLIP:
                 self._hidden.remove(target.id, takedown_id)

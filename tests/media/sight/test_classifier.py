@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from tests.support.extra import require
 from tests.support.onnx_file import INT64, box_model, colour_model
 
-numpy = pytest.importorskip("numpy", reason="needs pip install 'streamd[moderation]'")
-pytest.importorskip("onnxruntime", reason="needs pip install 'streamd[moderation]'")
+require("numpy", "onnxruntime", "nudenet")
 
-from streamd.media.sight import classifier as module  # noqa: E402 - needs onnxruntime
-from streamd.media.sight.classifier import Classifier, ClassifierError, model_path  # noqa: E402
+import numpy  # noqa: E402
+
+from streamd.media.sight import classifier as module  # noqa: E402 - of an extra
+from streamd.media.sight.classifier import Classifier, ClassifierError, model_path  # noqa: E402 - of an extra
 
 
 def load(tmp_path: Path, model: bytes) -> Classifier:
@@ -98,7 +100,6 @@ class TestAFileThatIsNone:
 
 
 def test_nudenet_is_the_model_of_its_package() -> None:
-    pytest.importorskip("nudenet", reason="needs pip install 'streamd[moderation]'")
     classifier = Classifier(model_path("nudenet"))
     assert len(classifier.labels) == 18
     assert "MALE_GENITALIA_EXPOSED" in classifier.labels

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-numpy = pytest.importorskip("numpy", reason="needs pip install 'streamd[moderation]'")
-cv2 = pytest.importorskip("cv2", reason="needs pip install 'streamd[moderation]'")
-pytest.importorskip("rapidocr", reason="needs pip install 'streamd[moderation]'")
+from tests.support.extra import require
 
-from streamd.media.sight.words import LINES_MAX, Reader  # noqa: E402 - needs rapidocr
+require("numpy", "cv2", "rapidocr")
+
+import cv2  # noqa: E402
+import numpy  # noqa: E402
+
+from streamd.media.sight.words import LINES_MAX, Reader  # noqa: E402 - of an extra
 
 
 @pytest.fixture(scope="module")

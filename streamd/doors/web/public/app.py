@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.report_pages import ReportPages
     from streamd.doors.web.public.reports import ReportRoutes
     from streamd.doors.web.public.studio import Studio
+    from streamd.doors.web.public.transparency import TransparencyRoutes
     from streamd.doors.web.public.vod import VodRoutes
     from streamd.doors.web.public.vod_pictures import VodPictures
     from streamd.services.live.channel import Channel
@@ -83,6 +84,7 @@ def public_app(
     obs: ObsDesk,
     reports: ReportRoutes | None = None,
     report_pages: ReportPages | None = None,
+    transparency: TransparencyRoutes | None = None,
     proxies: TrustedProxies,
     port: Port,
     clock: Clock,
@@ -106,6 +108,7 @@ def public_app(
         obs: The route of OBS's configuration.
         reports: The calls about reports, where moderation is on.
         report_pages: Their pages.
+        transparency: Routes of what the public can count, and of points of contact.
         proxies: The proxies whose word about their clients is believed.
         port: The bounds of peers.
         clock: For descriptions that many requests share.
@@ -147,6 +150,8 @@ def public_app(
         vod_pictures.add_to(app)
     pages.add_to(app)
     slashes.add_to(app)
+    if transparency is not None:
+        transparency.add_to(app)
     if studio is not None:
         studio.add_to(app)
     api = PublicApi(

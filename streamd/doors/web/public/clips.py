@@ -19,10 +19,11 @@ from streamd.doors.delivery.entrance import ticketed
 from streamd.doors.web.assets import gzipped
 from streamd.doors.web.json_api import ForbiddenError, NotFoundError, answer, problem, problems, read_body
 from streamd.doors.web.models.clips import ClipFacts, ClipRequest
+from streamd.doors.web.public.piecewise import MP4_TYPE, PLAYLIST_TYPE, VIEWING
 from streamd.doors.web.public.recorded_playlists import Span
-from streamd.doors.web.public.vod import MP4_TYPE, OPEN_CACHE, PLAYLIST_TYPE, PUBLIC_HEADERS, VIEWING, absent
+from streamd.doors.web.public.vod import OPEN_CACHE, PUBLIC_HEADERS, absent, unreadable
 from streamd.doors.web.request_budget import RequestBudget
-from streamd.errors import StoreUnavailableError
+from streamd.errors import StorageError, StoreUnavailableError
 from streamd.services.audit.records import Actor
 from streamd.services.recording.clip_file import render_index, render_media_playlist, run_name, runs_of, times_from_zero
 from streamd.services.recording.clip_records import VIEWER, ClipMaker, ClipState
@@ -184,14 +185,19 @@ class ClipRoutes:
             return _absent(HTTPStatus.CONFLICT, detail) if runs else _absent(HTTPStatus.NOT_FOUND)
         run = runs[int(chosen)]
         folder = self._recorder.folder(record).variant(rendition.facts.path)
+        spans: Sequence[Span | bytes] = self._spans(record, rendition, run)
+        changes: list[tuple[int, bytes]] = []
         try:
-            changes = await self._recorder.read(lambda: times_from_zero(run, folder))
-        except OSError:
-            # The media is not on this disk: its times are as they were recorded, which players read too.
-            changes = []
+            try:
+                changes = await self._recorder.read(lambda: times_from_zero(run, folder))
+            except FileNotFoundError:
+                # The media is in the bucket: players are told where to begin, as its parts are not looked through.
+                spans = await self._vod.from_zero(record, self._spans(record, rendition, run))
+        except (OSError, StorageError) as exc:
+            return unreadable(exc)
         name = f"{clip.user} {clip.began_at:%Y-%m-%d %H.%M.%S}.mp4"
         disposition: dict[str, str] = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"'}
-        return await self._send(request, clip, record, self._spans(record, rendition, run), disposition, changes)
+        return await self._send(request, clip, record, spans, disposition, changes)
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         """Make a clip, where viewers may (``[clips] who``)."""
@@ -243,7 +249,7 @@ class ClipRoutes:
         request: web.Request,
         clip: Clip,
         record: RecordingRecord,
-        spans: Sequence[Span],
+        spans: Sequence[Span | bytes],
         more: dict[str, str] | None = None,
         changes: Sequence[tuple[int, bytes]] = (),
     ) -> web.StreamResponse:

@@ -27,6 +27,7 @@ from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
 from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.records import RecordingMode
+from streamd.services.recording.watched import Watched
 from tests.services.recording.test_past_playlist import segment
 from tests.support.playback_gate import GateHouse, token
 
@@ -47,6 +48,8 @@ FILE = "main/000000.m4s"
 
 class Reader:
     """Reads at once."""
+
+    watched = Watched(ManualClock())
 
     async def read(self, work: Callable[[], T]) -> T:
         return work()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import hashlib
+import json
 import shutil
 import threading
 from dataclasses import dataclass, field, replace
@@ -19,13 +21,16 @@ from aiohttp.test_utils import TestClient, TestServer
 from streamd.clock import ManualClock
 from streamd.doors.web.headers import harden
 from streamd.doors.web.public.media import MediaTimeouts
-from streamd.doors.web.public.vod import LOOK_UPS_MAX, VodRoutes
+from streamd.doors.web.public.recording_finder import LOOK_UPS_MAX
+from streamd.doors.web.public.vod import VodRoutes
+from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import TICKET_FIELD, WebEntrance, refusals
 from streamd.services.audit.records import Actor
 from streamd.services.metrics import Metrics
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.visitor import Visitor
+from streamd.services.recording.documents import RecordedFile, read_document, write_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.records import RecordingMode, RecordingRecord, RecordingState, Visibility
@@ -296,6 +301,24 @@ class TestABucket:
         shutil.rmtree(away.room.directory)
         assert await away.all_answers() == before
 
+    async def test_pictures_of_a_disk_that_was_lost_are_brought(self, away: Away) -> None:
+        folder = folder_in(away.room.directory)
+        document = read_document(folder.ended)
+        assert document is not None
+        folder.thumbnails.mkdir(parents=True)
+        (folder.thumbnails / "thumb.jpg").write_bytes(b"a poster")
+        picture = RecordedFile(
+            "media/thumbnails/latest/thumb.jpg", len(b"a poster"), hashlib.sha256(b"a poster").hexdigest()
+        )
+        write_document(folder.ended, replace(document, files=(*document.files, picture)))
+        await away.leave_disk()
+        shutil.rmtree(away.room.directory)
+        assert await away.get(f"{away.url}/poster.jpg") == (200, b"a poster")
+        assert (await away.get(f"{away.url}/storyboard.vtt"))[0] == 404
+        _, facts = await away.get(f"/api/v1/recordings/{folder.id}")
+        assert json.loads(facts)["poster"] == f"{away.url}/poster.jpg"
+        assert json.loads(facts)["storyboard"] is None
+
     async def test_ranges_go_over_the_objects(self, away: Away) -> None:
         await away.leave_disk()
         _, whole = await away.get(f"{away.url}.mp4")
@@ -401,6 +424,7 @@ class Away:
         app = web.Application(middlewares=[refusals])
         harden(app)
         routes.add_to(app)
+        VodPictures(routes).add_to(app)
         async with TestClient(TestServer(app), auto_decompress=False) as client:
             yield Away(room, client, folder, house)
 

@@ -11,6 +11,7 @@ import { Findings } from "../health.js";
 import { elapsed } from "../viewer_format.js";
 import { Attempts } from "./attempts.js";
 import { Figures } from "./figures.js";
+import { OwnDecisions } from "./decisions.js";
 import { OwnRecordings } from "./recordings.js";
 import { ask } from "./server.js";
 
@@ -23,6 +24,7 @@ const figures = new Figures();
 const attempts = new Attempts();
 const findings = new Findings();
 const recordings = new OwnRecordings();
+const decisions = new OwnDecisions();
 byId("findings").append(findings.root);
 
 let timer = 0;
@@ -60,6 +62,7 @@ function show(state) {
   const [level, badge, headline, detail] = headlineOf(state);
   // A broadcast that begins or ends has a recording that does.
   if (body.dataset.live !== state.state) recordings.refresh();
+  decisions.follow(state.decisions);
   body.dataset.live = state.state;
   byId("badge").dataset.level = level;
   setText(byId("badge"), badge);
@@ -121,6 +124,7 @@ function signedOut(why = "") {
   byId("server").replaceChildren();
   attempts.show([]);
   recordings.clear();
+  decisions.clear();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   setText(byId("channel"), "");
   setText(byId("gone"), why);
