@@ -15,6 +15,7 @@ from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
@@ -173,6 +174,7 @@ class AdminDoor:
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
+                *(FindingDesk(services.assistance.assistance).operations() if services.assistance is not None else ()),
                 *(EvidenceDesk(services.evidence.shelf).operations() if services.evidence is not None else ()),
                 *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
                 *(TargetDesk(services.targets).operations() if services.moderation is not None else ()),
