@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 PUSH_LATENCY_MS_MAX = 1000
 # Each stall teaches the player to keep more in hand: up to 1.2 s, and playback is let be within 0.25 s of that.
