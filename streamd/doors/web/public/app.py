@@ -155,7 +155,10 @@ def public_app(
     described = [*api.operations(), *(recorded.operations() if recorded is not None else ())]
     app.add_routes([web.get(operation.path, operation.handler) for operation in described])
     obs.add_to(app)
-    document = json.dumps(public_document([*described, obs.operation()]))
+    recorded_calls: list[Operation] = []
+    for desk in (vod, clips):
+        recorded_calls += desk.operations() if desk is not None else ()
+    document = json.dumps(public_document([*described, *recorded_calls, obs.operation()]))
 
     async def openapi(_: web.Request) -> web.Response:
         return web.json_response(text=document, headers=_CORS)

@@ -10,6 +10,7 @@ import { Acts } from "./acts.js";
 import { AuditView } from "./audit.js";
 import { ServerView } from "./charts.js";
 import { ApiError, Client } from "./client.js";
+import { ClipsView } from "./clips.js";
 import { Events } from "./events.js";
 import { KeysView } from "./keys.js";
 import { OperatorsView } from "./operators.js";
@@ -30,6 +31,7 @@ const views = {
   keys: new KeysView(client, acts, () => streams.streams),
   users: new UsersView(client, acts),
   recordings: new RecordingsView(client, acts, body.dataset.public),
+  clips: new ClipsView(client, acts, body.dataset.public),
   operators: new OperatorsView(client),
   audit: new AuditView(client),
   server: new ServerView(client, body.dataset.charts),
@@ -54,7 +56,7 @@ function showView() {
   if (!client.isSignedIn) return;
   const current = currentView();
   const [, , user] = location.hash.split("/");
-  if (["keys", "users", "recordings"].includes(current) && user) views[current].showUser(user);
+  if (["keys", "users", "recordings", "clips"].includes(current) && user) views[current].showUser(user);
   for (const name of Object.keys(views)) byId(name).hidden = name !== current;
   for (const link of byId("tabs").querySelectorAll("a")) {
     if (link.hash === `#/${current}`) link.setAttribute("aria-current", "page");

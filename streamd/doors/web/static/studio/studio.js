@@ -10,6 +10,7 @@ import { limits, when } from "../format.js";
 import { Findings } from "../health.js";
 import { elapsed } from "../viewer_format.js";
 import { Attempts } from "./attempts.js";
+import { OwnClips } from "./clips.js";
 import { Figures } from "./figures.js";
 import { OwnRecordings } from "./recordings.js";
 import { ask } from "./server.js";
@@ -23,6 +24,7 @@ const figures = new Figures();
 const attempts = new Attempts();
 const findings = new Findings();
 const recordings = new OwnRecordings();
+const clips = new OwnClips();
 byId("findings").append(findings.root);
 
 let timer = 0;
@@ -59,7 +61,10 @@ function reachable(url) {
 function show(state) {
   const [level, badge, headline, detail] = headlineOf(state);
   // A broadcast that begins or ends has a recording that does.
-  if (body.dataset.live !== state.state) recordings.refresh();
+  if (body.dataset.live !== state.state) {
+    recordings.refresh();
+    clips.refresh();
+  }
   body.dataset.live = state.state;
   byId("badge").dataset.level = level;
   setText(byId("badge"), badge);
@@ -121,6 +126,7 @@ function signedOut(why = "") {
   byId("server").replaceChildren();
   attempts.show([]);
   recordings.clear();
+  clips.clear();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   setText(byId("channel"), "");
   setText(byId("gone"), why);
