@@ -187,7 +187,12 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
-            decisions=OwnDecisionDesk(services.enforcement) if services.enforcement is not None else None,
+            decisions=OwnDecisionDesk(
+                services.enforcement,
+                services.moderation.appeals.token_for if services.moderation is not None else None,
+            )
+            if services.enforcement is not None
+            else None,
         )
         vod = VodRoutes(
             recorder=services.recorder,

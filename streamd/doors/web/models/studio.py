@@ -76,9 +76,11 @@ class OwnDecision(ApiModel):
     """Where it is not shown; none for everywhere."""
     statement: dict[str, Any] | None
     """Of reasons, in the schema of the DSA Transparency Database; of a block it is in the order that it follows."""
+    appeal: str | None = None
+    """Where to complain: the path of a page; null where that is not possible."""
 
     @classmethod
-    def of_takedown(cls, takedown: Takedown) -> OwnDecision:
+    def of_takedown(cls, takedown: Takedown, appeal: str | None = None) -> OwnDecision:
         """What is told of a takedown."""
         return cls(
             id=takedown.id,
@@ -91,6 +93,7 @@ class OwnDecision(ApiModel):
             restore_reason=takedown.restore_reason,
             countries=[],
             statement=takedown.statement.as_json(),
+            appeal=appeal,
         )
 
     @classmethod

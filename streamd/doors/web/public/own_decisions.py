@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from streamd.doors.web.models.studio import OwnDecision, OwnDecisions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamd.services.moderation.enforcement import Enforcement
 
 # The newest; a broadcaster with more has other worries.
@@ -21,9 +23,11 @@ class OwnDecisionDesk:
 
     Args:
         enforcement: What is taken down and blocked.
+        appeal_token: Makes the token by which a broadcaster complains about a takedown; None where nobody can.
     """
 
-    def __init__(self, enforcement: Enforcement) -> None:
+    def __init__(self, enforcement: Enforcement, appeal_token: Callable[[str], str] | None = None) -> None:
+        self._appeal_token = appeal_token
         self._takedowns = enforcement.takedowns
         self._blocks = enforcement.blocks
 
@@ -38,7 +42,13 @@ class OwnDecisionDesk:
             StoreUnavailableError: They could not be read.
         """
         page = await self._takedowns.page(channel=user, limit=DECISIONS_MAX)
-        found = [OwnDecision.of_takedown(takedown) for takedown in page.items]
+        found = [OwnDecision.of_takedown(takedown, self._appeal(takedown.id)) for takedown in page.items]
         found += [OwnDecision.of_block(block) for block in self._blocks.of_channel(user)[-DECISIONS_MAX:]]
         found.sort(key=lambda decision: decision.at, reverse=True)
         return OwnDecisions(decisions=found)
+
+    def _appeal(self, takedown_id: str) -> str | None:
+        """Where to complain about a takedown."""
+        if self._appeal_token is None:
+            return None
+        return f"appeal/{takedown_id}?token={self._appeal_token(takedown_id)}"

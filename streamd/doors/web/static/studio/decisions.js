@@ -1,5 +1,6 @@
 // What moderators have decided about the channel, with the statement of reasons (Digital Services Act, article 17).
 
+import { on } from "../base.js";
 import { byId, element } from "../dom.js";
 import { when } from "../format.js";
 import { ask } from "./server.js";
@@ -52,8 +53,14 @@ function row(decision) {
     line("What was seen", statement.decision_facts),
     line("How it came up", origin(statement)),
     line("Why it was taken back", decision.restore_reason),
-    element("p", { class: "hint" }, `To complain, name ${decision.id} to whoever runs this server.`),
+    complaint(decision),
   );
+}
+
+function complaint({ id, appeal, restored_at: restored }) {
+  if (!appeal) return element("p", { class: "hint" }, `To complain, name ${id} to whoever runs this server.`);
+  if (restored !== null) return null;
+  return element("p", {}, element("a", { href: on(appeal) }, "Complain about this decision"));
 }
 
 function headline({ kind, target_kind: target, countries, restored_at: restored, until }) {
