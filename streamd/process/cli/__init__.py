@@ -29,6 +29,7 @@ _COMMANDS = {
     "config": ("config", "config_group"),
     "demo": ("serve", "demo"),
     "doctor": ("doctor", "doctor"),
+    "evidence": ("evidence", "evidence_group"),
     "keys": ("keys", "keys_group"),
     "obs-config": ("obs", "obs_config"),
     "operators": ("operators", "operators_group"),
@@ -37,6 +38,7 @@ _COMMANDS = {
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),
     "takedown": ("takedown", "takedown"),
+    "transparency": ("transparency", "transparency"),
     "users": ("users", "users_group"),
 }
 
