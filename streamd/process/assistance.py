@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd.process.options import assistance_options, assistant_options, scan_options, sight_options
 from streamd.process.workers.picture_worker import WORKER_COMMAND as PICTURE_COMMAND
@@ -22,7 +22,7 @@ from streamd.services.moderation.sight_process import SightProcess
 from streamd.services.posters.picture_process import PictureProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Collection, Sequence
 
     from streamd.clock import Clock
     from streamd.media.packager.rendition import Keyframe
@@ -41,6 +41,17 @@ FILES_EVERY_S = 60.0
 LINES_ENOUGH = 540
 
 
+class BlockedPictures(Protocol):
+    """The blocks, of which some are of pictures."""
+
+    @property
+    def hash_changes(self) -> int:
+        """Another number when ``hashes`` may be others."""
+
+    def hashes(self) -> Collection[str]:
+        """Hashes of pictures that are blocked here, 64 hexadecimal digits each."""
+
+
 class MachineAssistance:
     """What looks at pictures here, and what has it look.
 
@@ -53,7 +64,7 @@ class MachineAssistance:
         registry: The live streams.
         desk: The cases.
         pictures: The room where evidence is kept.
-        blocked_hashes: Hashes of pictures that are blocked here, 64 hexadecimal digits each; asked for once a minute.
+        blocks: Knows the pictures that are blocked here.
 
     Attributes:
         assistance: Asked by the doors and the rooms of moderation.
@@ -71,12 +82,13 @@ class MachineAssistance:
         *,
         desk: CaseDesk,
         pictures: Pictures,
-        blocked_hashes: Callable[[], Sequence[str]] = tuple,
+        blocks: BlockedPictures,
     ) -> None:
         self._config = config
         self._clock = clock
         self._registry = registry
-        self._blocked_hashes = blocked_hashes
+        self._blocks = blocks
+        self._blocks_seen = -1
         environment = sight_environment(os.environ)
         self._reported = SightProcess(SIGHT_COMMAND, environment, clock, sight_options(config, words=True))
         self._scanning = SightProcess(SIGHT_COMMAND, environment, clock, sight_options(config, words=False))
@@ -122,26 +134,34 @@ class MachineAssistance:
     def tick(self) -> None:
         """Do what is due; called once a second."""
         self.scanner.tick()
+        if self._blocks.hash_changes != self._blocks_seen:
+            self._take(self._config)
         now = self._clock.monotonic()
         if now >= self._look_at_files_at and (self._files is None or self._files.done()):
             self._look_at_files_at = now + FILES_EVERY_S
             self._files = asyncio.create_task(self._look_at_files())
 
+    async def rest(self) -> None:
+        """Look at nothing more that nobody has reported."""
+        await self.scanner.close()
+
     async def close(self) -> None:
-        """Look at nothing more."""
+        """Look at nothing more, and end the processes."""
         if self._files is not None:
             self._files.cancel()
             await asyncio.gather(self._files, return_exceptions=True)
-        await self.scanner.close()
+        await self.rest()
         await self.assistance.close()
 
     def _take(self, config: Config) -> None:
-        hashes = self._blocked_hashes()
+        self._blocks_seen = self._blocks.hash_changes
+        # In one order: another order of the same hashes would have everything read anew.
+        hashes = sorted(self._blocks.hashes())
         self._reported.options = sight_options(config, hashes, words=True)
         self._scanning.options = sight_options(config, hashes, words=False)
 
     async def _look_at_files(self) -> None:
-        """Have lists and models be read again that have changed, and what is blocked here be known."""
+        """Have lists and models be read again that have changed."""
         try:
             moderation = self._config.moderation
             stamps = await asyncio.to_thread(_stamps, [*moderation.hash_lists, moderation.classifier])
@@ -150,7 +170,6 @@ class MachineAssistance:
                 self._reported.reload()
                 self._scanning.reload()
             self._stamps = stamps
-            self._take(self._config)
         except Exception:
             log.exception("hash_list.look_failed")
 

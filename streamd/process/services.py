@@ -17,6 +17,7 @@ from streamd import __version__
 from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.doors.outgoing.http_sender import HttpSender
+from streamd.process.assistance import MachineAssistance
 from streamd.process.evidence_rooms import evidence_options, evidence_room
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
@@ -57,6 +58,7 @@ from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.moderation.enforcement import Enforcement
+from streamd.services.moderation.machine_desk import MachineDesk
 from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.public_counts import PublicCounts
 from streamd.services.moderation.target import Targets
@@ -131,6 +133,7 @@ class Services:
         passwords: Checks those of channels.
         enforcement: Takedowns, blocks and orders; None where moderation is off.
         evidence: Keeps evidence of what is reported; likewise.
+        assistance: The machine that looks at pictures; None where it is to look at nothing.
         counts: What the public can count; None where that is not published.
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
@@ -314,10 +317,20 @@ class Services:
                 storage=self.storage,
             )  # fmt: skip
             self.machine.accounts.add_store(lambda: evidence.held_bytes)
-            if self.moderation is not None:
-                self.moderation.follow_ups.evidence = evidence
             if config.moderation.transparency:
                 self.counts = PublicCounts(self._store.database, clock)
+        self.assistance: MachineAssistance | None = None
+        if self.moderation is not None and self.enforcement is not None and self.evidence is not None:
+            follow_ups, cases = self.moderation.follow_ups, self.moderation.cases
+            follow_ups.evidence = self.evidence
+            if MachineAssistance.is_wanted(config):
+                self.assistance = MachineAssistance(
+                    config, self._store.database, clock, metrics, sender, self.registry,
+                    desk=MachineDesk(self._store.database, cases, self.moderation.reports.store, follow_ups, clock),
+                    pictures=self.evidence,
+                    blocks=self.enforcement.blocks,
+                )  # fmt: skip
+                follow_ups.assistance = cases.assistance = self.assistance.assistance
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
@@ -393,10 +406,16 @@ class Services:
             resources.push_async_callback(self.evidence.close)
         if self.counts is not None:
             resources.push_async_callback(self.counts.close)
+        if self.assistance is not None:
+            # Behind the reports, which have it look at things until they are closed.
+            resources.push_async_callback(self.assistance.close)
         if self.moderation is not None:
             # It is closed first: a decision that is under way takes something down.
             resources.push_async_callback(self.moderation.close)
             await self.moderation.start()
+        if self.assistance is not None:
+            await self.assistance.start()
+            resources.push_async_callback(self.assistance.rest)
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
@@ -423,6 +442,8 @@ class Services:
         if self.evidence is not None:
             self.evidence.shelf.options = evidence_options(config)
             self.evidence.shelf.stamper.url = config.moderation.timestamp_url
+        if self.assistance is not None:
+            self.assistance.configure(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -476,6 +497,8 @@ class Services:
             self.evidence.look()
         if self.counts is not None:
             self.counts.look()
+        if self.assistance is not None:
+            self.assistance.tick()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

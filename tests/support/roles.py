@@ -65,6 +65,8 @@ MAY_WHERE_THERE_ARE = {
     "POST /api/v1/cases/{id}/reopen": {A, M},
     "GET /api/v1/appeals": {A, O, M, R},
     "POST /api/v1/appeals/{id}/decide": {A, M},
+    "GET /api/v1/targets": {A, O, M, R},
+    "GET /api/v1/categories": {A, O, M, R},
     "POST /api/v1/takedowns": {A, M},
     "GET /api/v1/takedowns": {A, O, M, R},
     "GET /api/v1/takedowns/{id}": {A, O, M, R},

@@ -167,6 +167,8 @@ CONTRACT_CALLS = {
     ("post", "/api/v1/cases/{id}/reopen"),
     ("get", "/api/v1/appeals"),
     ("post", "/api/v1/appeals/{id}/decide"),
+    ("get", "/api/v1/targets"),
+    ("get", "/api/v1/categories"),
     ("post", "/api/v1/takedowns"),
     ("get", "/api/v1/takedowns"),
     ("get", "/api/v1/takedowns/{id}"),
