@@ -36,6 +36,7 @@ from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
+from streamd.services.moderation.categories import TITLES
 from streamd.services.obs.ladder import ObsOptions, Rung
 from streamd.services.operators.roles import RIGHTS, Right, Role, roles_with
 from streamd.services.recording.folder import RecordingFolder
@@ -172,6 +173,7 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/orders/{order}/answered", {"reason": "by post"}),
     Call("GET", "/api/v1/orders/{order}"),
     Call("GET", "/api/v1/evidence?channel=alice"),
+    Call("GET", "/api/v1/assistance"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
     Call("GET", "/api/v1/operators"),
@@ -322,6 +324,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "error": "Viewers do not see or hear it as it should be.",
         "warning": "Some of them may not, or it is later than it could be.",
         "info": "They do not notice.",
+    },
+    "Category": {category.value: f"{title[0].upper()}{title[1:]}." for category, title in TITLES.items()},
+    "FindingSource": {
+        "report": "Somebody has reported it.",
+        "scan": "The machine was looking at what nobody has reported.",
     },
     "HealthCode": {code.value: f"See {_HEALTH_PAGE}." for code in HealthCode},
 }
