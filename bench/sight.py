@@ -53,6 +53,7 @@ EVERY_S = 10.0
 GRAIN = 12.0
 # Numbers of scenes: of the list, and behind them those that are on none.
 OTHERS_FROM = 1_000_000
+OTHERS_HEIGHT = 180
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ async def recognise(listed: int, pictures: int, directory: Path) -> list[Case]:
         furthest = max(furthest, distance(bytes.fromhex(look.hash), known))
     false, nearest, comparable = 0, 256, 0
     for number in range(pictures):
-        look = await process.look(pixels_of(scan_size(scene(OTHERS_FROM + number, 640, 360))), Wanted(0))
+        look = await process.look(pixels_of(scene(OTHERS_FROM + number, SCAN_BOX.width, OTHERS_HEIGHT)), Wanted(0))
         comparable += look.is_comparable
         false += bool(look.matches)
         if look.is_comparable:
