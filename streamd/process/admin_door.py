@@ -20,6 +20,7 @@ from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
+from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -76,6 +77,7 @@ class AdminDoor:
             on_wrong_code=self._note_wrong_code,
             recording_of=services.recorder.recording_of,
             on_token_over=self._end_previews,
+            has_cases=services.moderation is not None,
         )
         if (moderation := services.moderation) is not None:
             moderation.listen(lambda: self._console.events.tell("cases", str(moderation.revision).encode()))
@@ -175,6 +177,7 @@ class AdminDoor:
                 *(FindingDesk(services.assistance.assistance).operations() if services.assistance is not None else ()),
                 *(EvidenceDesk(services.evidence.shelf).operations() if services.evidence is not None else ()),
                 *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
+                *(TargetDesk(services.targets).operations() if services.moderation is not None else ()),
                 *(
                     CaseDesk(services.moderation, services.targets).operations()
                     if services.moderation is not None

@@ -187,7 +187,7 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
-            decisions=OwnDecisionDesk(services.enforcement) if services.enforcement is not None else None,
+            decisions=_own_decisions(services),
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -260,3 +260,13 @@ class PublicDoor:
             hsts_max_age_s=config.http.hsts_max_age_s,
             key_set=services.playback.published,
         )
+
+
+def _own_decisions(services: Services) -> OwnDecisionDesk | None:
+    """What tells broadcasters of decisions, where there are any."""
+    if services.enforcement is None:
+        return None
+    moderation = services.moderation
+    if moderation is None:
+        return OwnDecisionDesk(services.enforcement)
+    return OwnDecisionDesk(services.enforcement, moderation.appeals, moderation.cases.store)

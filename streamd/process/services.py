@@ -393,12 +393,6 @@ class Services:
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)
-        if self.assistance is not None:
-            # Behind the reports, which have it look at things until they are closed.
-            resources.push_async_callback(self.assistance.close)
-        if self.moderation is not None:
-            await self.moderation.start()
-            resources.push_async_callback(self.moderation.close)
         self.recorder.complete_left()
         self.past_recorder.complete_left()
         await self.keys.takedowns.start()
@@ -412,6 +406,13 @@ class Services:
             resources.push_async_callback(self.evidence.close)
         if self.counts is not None:
             resources.push_async_callback(self.counts.close)
+        if self.assistance is not None:
+            # Behind the reports, which have it look at things until they are closed.
+            resources.push_async_callback(self.assistance.close)
+        if self.moderation is not None:
+            # It is closed first: a decision that is under way takes something down.
+            resources.push_async_callback(self.moderation.close)
+            await self.moderation.start()
         if self.assistance is not None:
             await self.assistance.start()
             resources.push_async_callback(self.assistance.rest)

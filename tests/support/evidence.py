@@ -28,6 +28,7 @@ from tests.support.rtmp_wire import message
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
     from pathlib import Path
 
     from streamd.media.storyboard import CellSize
@@ -59,7 +60,7 @@ class StandInCases:
     async def about(self, case_id: str) -> tuple[str, bool]:
         return "VIOLENCE", case_id in self.restricted
 
-    async def open_among(self, case_ids: Collection[str]) -> Collection[str]:
+    async def needed_among(self, case_ids: Collection[str], before: datetime) -> Collection[str]:
         return self.open & set(case_ids)
 
 

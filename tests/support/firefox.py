@@ -112,11 +112,11 @@ async def firefox() -> AsyncIterator[FirefoxPage]:
         assert process.stderr is not None
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while (found := _READY.search((await process.stderr.readline()).decode(errors="replace"))) is None:
+                while (ready := _READY.search((await process.stderr.readline()).decode(errors="replace"))) is None:
                     assert process.returncode is None, "Firefox ended"
             # Nobody reads more of it.
             draining = asyncio.create_task(process.stderr.read())
-            async with aiohttp.ClientSession() as session, session.ws_connect(f"{found[1]}/session") as socket:
+            async with aiohttp.ClientSession() as session, session.ws_connect(f"{ready[1]}/session") as socket:
                 page = FirefoxPage(socket)
                 await page.begin()
                 yield page

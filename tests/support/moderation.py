@@ -105,12 +105,13 @@ class ModerationHouse:
         self.viewers = StandInViewers()
         self.keys = KeyService(store, self.clock, KeyVerifier(store, self.clock))
         recordings = RecordingIndex(store.database)
-        targets = Targets(recordings, ClipIndex(store.database, recordings), store, lambda: "https://live.example.org")
+        clips = ClipIndex(store.database, recordings)
+        self.targets = Targets(recordings, clips, store, lambda: "https://live.example.org")
         self.moderation = Moderation(
             options or ModerationOptions(),
             store.database,
             self.clock,
-            targets=targets,
+            targets=self.targets,
             viewers=self.viewers,
             tell=self.told.append,
         )

@@ -185,7 +185,7 @@ class Cases:
             outcome: What is decided.
             by: The moderator; nobody else decides the case after them, and no appeal against it is theirs to decide.
             statement: The statement of reasons for a takedown: ground, explanation and facts. Category and source are
-                those of the case where it says nothing else.
+                those of the case where it says nothing else, and what was decided is that it is removed.
             target: What is taken down, where it is more or less than what was reported.
             reason: In the moderator's words, for reporters and the broadcaster.
             is_unfounded: The reports were manifestly unfounded: their reporters are warned, and suspended later.
@@ -205,8 +205,10 @@ class Cases:
                 raise StatementError("decision_ground", "a decision needs a ground: send the statement of reasons")
             if is_unfounded:
                 raise StatementError("unfounded", "what is taken down was not reported without a reason")
-            own = {"category": found.category.value, "source_type": found.source_type.value}
-            given = {name: value for name, value in statement.items() if value is not None}
+            given = {name: value for name, value in statement.items() if value not in (None, "", [])}
+            own: dict[str, Any] = {"category": found.category.value, "source_type": found.source_type.value}
+            if not given.keys() & {"decision_visibility", "decision_provision", "decision_account"}:
+                own["decision_visibility"] = ["CONTENT_REMOVED"]
             checked = Statement.of(own | given)
             if self.takedowns is None:
                 raise CaseStateError("this server takes nothing down")

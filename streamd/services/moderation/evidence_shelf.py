@@ -64,8 +64,8 @@ class Cases(Protocol):
     async def about(self, case_id: str) -> tuple[str, bool]:
         """The category of a case, and whether nobody sees its evidence who need not."""
 
-    async def open_among(self, case_ids: Collection[str]) -> Collection[str]:
-        """Those of some cases that are open; the evidence of those is kept."""
+    async def needed_among(self, case_ids: Collection[str], before: datetime) -> Collection[str]:
+        """Those of some cases whose evidence is kept: open, or decided or complained about since a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class EvidenceOptions:
     last_s: int = 30
     """Media before a report, seconds; 0 for a picture and facts alone."""
     keep_days: int = 183
-    """Six months: as long as a decision can be complained about."""
+    """Days after the decision. Six months: as long as it can be complained about."""
     bytes_max: int = 20 * 1024**3
     """Of all evidence on the disk. Beyond it, pieces are a picture and facts."""
 
@@ -89,7 +89,7 @@ class EvidenceShelf:
         store: The index.
         clock: For dates.
         pool: Threads that may wait for the disk.
-        cases: Says of what they are, and which are open.
+        cases: Says of what they are, and whose evidence is needed.
         stamper: Has pieces stamped with the time, where it has an authority.
 
     Attributes:
@@ -266,7 +266,7 @@ class EvidenceShelf:
                 log.warning("evidence.unreadable", extra={"evidence_id": name})
 
     async def retain(self) -> None:
-        """Delete what was kept for long enough, and whose case is closed.
+        """Delete what was kept for long enough after its case was decided.
 
         Raises:
             OSError: Something of it is still there.
@@ -275,10 +275,10 @@ class EvidenceShelf:
         before, after = self._clock.now() - timedelta(days=self.options.keep_days), 0
         while records := await self.store.old(before, after, RETENTION_AT_ONCE):
             after = records[-1].sequence
-            still_open = await self.cases.open_among({record.case_id for record in records})
+            needed = await self.cases.needed_among({record.case_id for record in records}, before)
             for record in records:
-                if record.case_id not in still_open:
-                    await self._delete(record, f"kept for {self.options.keep_days} days")
+                if record.case_id not in needed:
+                    await self._delete(record, f"kept for {self.options.keep_days} days after the decision")
 
     @property
     def has_stamper(self) -> bool:

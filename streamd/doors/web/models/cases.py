@@ -321,7 +321,8 @@ class DecideRequest(ApiModel):
     outcome: Outcome
     statement: dict[str, Any] | None = None
     """For a takedown, the statement of reasons: `decision_ground`, its explanation, `decision_facts` and what is
-    decided, as in `POST /api/v1/takedowns`. Category and source are the case's where it says nothing else."""
+    decided, as in `POST /api/v1/takedowns`. Category and source are the case's where it says nothing else, and what is
+    decided is that it is removed."""
     target: Annotated[str, Field(max_length=URL_CHARS_MAX)] | None = None
     """What is taken down, where it is more or less than what was reported: a URL, a name or an id."""
     reason: str = ""

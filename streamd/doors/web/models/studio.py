@@ -59,6 +59,13 @@ class StudioState(ApiModel):
     """The newest first."""
 
 
+class Complaint(ApiModel):
+    """What a complaint about a decision is made with: `POST /api/v1/appeals`."""
+
+    decision: str
+    token: str
+
+
 class OwnDecision(ApiModel):
     """What a moderator has decided about the channel, or something of it; nobody's name is told."""
 
@@ -76,9 +83,11 @@ class OwnDecision(ApiModel):
     """Where it is not shown; none for everywhere."""
     statement: dict[str, Any] | None
     """Of reasons, in the schema of the DSA Transparency Database; of a block it is in the order that it follows."""
+    complaint: Complaint | None = None
+    """For whoever holds it to be wrong; null where it decides no case, or was taken back."""
 
     @classmethod
-    def of_takedown(cls, takedown: Takedown) -> OwnDecision:
+    def of_takedown(cls, takedown: Takedown, complaint: Complaint | None) -> OwnDecision:
         """What is told of a takedown."""
         return cls(
             id=takedown.id,
@@ -91,6 +100,7 @@ class OwnDecision(ApiModel):
             restore_reason=takedown.restore_reason,
             countries=[],
             statement=takedown.statement.as_json(),
+            complaint=complaint,
         )
 
     @classmethod

@@ -24,7 +24,8 @@ import { findModes } from "./engines.js";
 import { ModeMenu } from "./modes.js";
 import { MESSAGES, offline } from "./page_state.js";
 import { PastBar } from "./past_bar.js";
-import { shownAt, wireReportButton } from "./report_button.js";
+import { shownAt } from "./report_address.js";
+import { wireReportButton } from "./report_button.js";
 import { wireSharing } from "./sharing.js";
 import { WatchPage } from "./watch_page.js";
 

@@ -1,9 +1,12 @@
 // What moderators have decided about the channel, with the statement of reasons (Digital Services Act, article 17).
 
+import { ask as askBy, longField } from "../asking.js";
+import { on } from "../base.js";
 import { byId, element } from "../dom.js";
 import { when } from "../format.js";
 import { ask } from "./server.js";
 
+const TEXT_LENGTH_MAX = 5_000;
 const TARGETS = { channel: "your channel", key: "your channel", recording: "a recording", clip: "a clip" };
 
 export class OwnDecisions {
@@ -52,8 +55,38 @@ function row(decision) {
     line("What was seen", statement.decision_facts),
     line("How it came up", origin(statement)),
     line("Why it was taken back", decision.restore_reason),
-    element("p", { class: "hint" }, `To complain, name ${decision.id} to whoever runs this server.`),
+    complaining(decision),
   );
+}
+
+/** The way to say that it is wrong. */
+function complaining({ id, complaint, restored_at: restored }) {
+  if (restored !== null) return null;
+  if (complaint === null)
+    return element("p", { class: "hint" }, `To complain, name ${id} to whoever runs this server.`);
+  const button = element("button", { class: "button small", type: "button", onclick: complain }, "Complain");
+  async function complain() {
+    const made = await askBy({
+      title: "This decision is wrong",
+      body: [element("p", {}, "Somebody else than whoever decided reads what you write, and answers.")],
+      fields: [longField("Why it is wrong", { required: true, maxlength: TEXT_LENGTH_MAX })],
+      confirm: "Send the complaint",
+      act: (text) => send({ ...complaint, text }),
+    });
+    if (made) button.replaceWith(element("p", { class: "hint" }, `Your complaint is ${made.reference}.`));
+  }
+  return button;
+}
+
+async function send(complaint) {
+  const answer = await fetch(on("api/v1/appeals"), {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(complaint),
+  });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(said.detail ?? `HTTP ${answer.status}`);
+  return said;
 }
 
 function headline({ kind, target_kind: target, countries, restored_at: restored, until }) {

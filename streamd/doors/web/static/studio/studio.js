@@ -10,8 +10,8 @@ import { limits, when } from "../format.js";
 import { Findings } from "../health.js";
 import { elapsed } from "../viewer_format.js";
 import { Attempts } from "./attempts.js";
-import { Figures } from "./figures.js";
 import { OwnDecisions } from "./decisions.js";
+import { Figures } from "./figures.js";
 import { OwnRecordings } from "./recordings.js";
 import { ask } from "./server.js";
 
