@@ -41,6 +41,7 @@ def test_what_counts_lines_and_what_is_given_any_bytes_run_again(name: str) -> N
         ("def test():\n    from streamd.formats import quick", True),
         ("from tests.formats.helper import x", True),
         ("import importlib", True),
+        ("from streamd.process import compiled", True),
         ("from streamd.formats import slow", False),
         ("import streamd.formats.slow", False),
         ("from tests.support.helper import x", False),

@@ -10,13 +10,17 @@ from aiohttp import web
 from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.delivery.push_path import PushFormat
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
+from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
+from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -26,8 +30,10 @@ from streamd.services.keys.admission import Denial
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamd.doors.web.openapi import Operation
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
+    from streamd.process.moderation_rooms import ModerationRooms
     from streamd.process.readiness import Readiness
     from streamd.process.services import Services
 
@@ -73,7 +79,11 @@ class AdminDoor:
             on_wrong_code=self._note_wrong_code,
             recording_of=services.recorder.recording_of,
             on_token_over=self._end_previews,
+            has_cases=services.moderation is not None,
         )
+        if (moderation := services.moderation) is not None:
+            desk = moderation.desk
+            desk.listen(lambda: self._console.events.tell("cases", str(desk.revision).encode()))
         self._sessions = sessions
         self._connections = HandlerWatch(
             self._web_handler,
@@ -167,7 +177,7 @@ class AdminDoor:
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
-                *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
+                *_moderation_calls(services.moderation),
             ),
             playback=playback,
             operators=services.operators,
@@ -192,3 +202,16 @@ class AdminDoor:
         self._services.verifier.denials.note(
             Denial.UNKNOWN, address, None, at=clock.now(), now=clock.monotonic(), action=ADMIN_DENIED
         )
+
+
+def _moderation_calls(rooms: ModerationRooms | None) -> list[Operation]:
+    """The calls about what is reported, decided and shown, where moderation is on."""
+    if rooms is None:
+        return []
+    return [
+        *CaseDesk(rooms.desk, rooms.targets).operations(),
+        *TargetDesk(rooms.targets).operations(),
+        *TakedownDesk(rooms.enforcement).operations(),
+        *EvidenceDesk(rooms.evidence.shelf).operations(),
+        *(FindingDesk(rooms.assistance.assistance).operations() if rooms.assistance is not None else ()),
+    ]

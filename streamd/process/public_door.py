@@ -22,24 +22,31 @@ from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
+from streamd.doors.web.public.own_decisions import OwnDecisionDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.recorded_lists import RecordedLists
+from streamd.doors.web.public.report_pages import ReportPages
+from streamd.doors.web.public.reports import ReportRoutes
 from streamd.doors.web.public.studio import Studio
+from streamd.doors.web.public.transparency import Contacts, TransparencyRoutes
 from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
+from streamd.services.moderation.report_menu import ReportMenu
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
 if TYPE_CHECKING:
+    from streamd.doors.web.assets import StaticFiles
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
     from streamd.process.guards import Guards
     from streamd.process.services import Services
+    from streamd.services.moderation.public_counts import PublicCounts
 
 log = logging.getLogger(__name__)
 
@@ -136,8 +143,17 @@ class PublicDoor:
 
     def _is_hidden(self, recorded_id: str) -> bool:
         """Whether a recording or clip was taken down by itself."""
-        enforcement = self._services.enforcement
-        return enforcement is not None and recorded_id in enforcement.hidden
+        rooms = self._services.moderation
+        return rooms is not None and recorded_id in rooms.enforcement.hidden
+
+    def _transparency(self, files: StaticFiles, counts: PublicCounts | None) -> TransparencyRoutes:
+        def contacts() -> Contacts:
+            said = self._config.moderation
+            return Contacts(said.contact_email, said.contact_post, said.legal_representative)
+
+        routes = TransparencyRoutes(files, contacts, counts)
+        self._services.machine.accounts.add_store(lambda: routes.held_bytes)
+        return routes
 
     def _web_handler(self) -> WebProtocol:
         assert self._runner is not None, "opened"
@@ -154,6 +170,7 @@ class PublicDoor:
             clip_s=config.clips.max_s if ClipMaker(config.clips.who).may(ClipMaker.VIEWERS) else 0,
             has_list=config.http.list,
             is_listed=self._channels.is_listed,
+            takes_reports=services.moderation is not None,
         )
         if not pages.has_player:
             log.warning(
@@ -162,6 +179,13 @@ class PublicDoor:
             )
         posters = services.posters
         own_recordings = OwnRecordingDesk(services.recorder, services.clock)
+        reports = report_pages = decisions = transparency = None
+        if (rooms := services.moderation) is not None:
+            menu = ReportMenu()
+            reports = ReportRoutes(rooms.desk, menu)
+            report_pages = ReportPages(rooms.desk, menu, pages.files, services.clock)
+            decisions = OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals, rooms.desk.cases.store)
+            transparency = self._transparency(pages.files, rooms.counts)
         studio = Studio(
             keys=services.verifier,
             streams=services.registry,
@@ -170,6 +194,7 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
+            decisions=decisions,
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -223,11 +248,14 @@ class PublicDoor:
                 is_hidden=self._is_hidden,
             ),
             dvr=dvr,
-            vod_pictures=VodPictures(vod, services.recorder),
+            vod_pictures=VodPictures(vod),
             clips=clips,
             pages=pages,
             studio=studio,
             obs=self._obs,
+            reports=reports,
+            report_pages=report_pages,
+            transparency=transparency,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,
             clock=services.clock,

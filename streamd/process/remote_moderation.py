@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from streamd.doors.web.models.cases import CaseDetail, CasePage, CaseShown
 from streamd.doors.web.models.takedowns import (
     BlockAnswer,
     BlockImportAnswer,
@@ -47,6 +48,14 @@ class RemoteModeration:
         query = {"limit": str(limit)} | ({} if stands is None else {"stands": str(stands).lower()})
         page = TakedownList.model_validate_json(await self._call("GET", "/api/v1/takedowns", query=query))
         return list(page.takedowns)
+
+    async def list_cases(self, query: Mapping[str, str]) -> list[CaseShown]:
+        """Cases in their order; the query of the call."""
+        return list(CasePage.model_validate_json(await self._call("GET", "/api/v1/cases", query=query)).cases)
+
+    async def get_case(self, case_id: str) -> CaseDetail:
+        """One case, with all that there is about it."""
+        return CaseDetail.model_validate_json(await self._call("GET", f"/api/v1/cases/{case_id}"))
 
     async def add_block(self, body: Mapping[str, Any]) -> BlockAnswer:
         """Block something; the body of the call."""

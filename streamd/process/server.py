@@ -23,7 +23,7 @@ from streamd.process.data_dir import RunningServer, ServerLock, admin_token, pre
 from streamd.process.doors import Doors, outgoing
 from streamd.process.log import configure_logging
 from streamd.process.loop_watch import LoopWatch
-from streamd.process.options import RELOADABLE_SECTIONS, changed_settings
+from streamd.process.options import changed_settings, taken_config
 from streamd.process.service_manager import ServiceManager
 from streamd.process.services import Services
 
@@ -111,9 +111,7 @@ class Server:
         taken = [name for name, is_reloadable in changes.items() if is_reloadable]
         left = [name for name, is_reloadable in changes.items() if not is_reloadable]
         # A setting that was left is told of at the next time, too.
-        self.config = config = self.config.model_copy(
-            update={section: getattr(config, section) for section in RELOADABLE_SECTIONS}
-        )
+        self.config = config = taken_config(self.config, config)
         self.services.configure(config)
         self._doors.configure(config)
         configure_logging(config.log.level, config.log.format, secrets=secrets_of(config), lines=self.services.lines)

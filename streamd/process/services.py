@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamd import __version__
-from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
+from streamd.process.moderation_rooms import ModerationRooms
 from streamd.process.options import (
     clip_options,
     gate_options,
@@ -55,7 +53,6 @@ from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
-from streamd.services.moderation.enforcement import Enforcement
 from streamd.services.moderation.target import Targets
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
@@ -83,12 +80,12 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.process.config import Config
+    from streamd.services.events.event import Event
     from streamd.services.live.stream_options import StreamOptions
     from streamd.services.recording.records import RecordingRecord
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
-EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
 ACTS_NAME = "unwritten-acts.jsonl"
@@ -124,14 +121,16 @@ class Services:
         playback: The acts on who may watch, and their gate.
         viewer_hook: Asked over viewers with the policy ``hook``.
         passwords: Checks those of channels.
-        enforcement: Takedowns, blocks and orders; None where moderation is off.
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
+        targets: Finds what a text names.
+        moderation: What is reported, decided and shown to the public; None where it is switched off.
     """
 
     def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
         self.clock = clock
+        self._config = config
         self.metrics = metrics = Metrics()
         self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
@@ -140,6 +139,7 @@ class Services:
             webhook_endpoints(config), sender=sender, clock=clock, metrics=metrics, options=outbox_options(config)
         )
         tell = self._webhooks.tell if config.webhooks.endpoints else unheard
+        tell_of_streams = tell if not config.moderation.enabled else self._note_stream
         hook = hook_options(config)
         self._store = KeyStore(config.database_url)
         self.verifier = KeyVerifier(self._store, clock, verifier_options(config))
@@ -261,35 +261,22 @@ class Services:
             streams_max=limits.streams_max,
             reconnect_window_s=config.live.reconnect_window_s,
             is_admissible=self.verifier.admissions.may_publish,
-            tell=tell,
+            tell=tell_of_streams,
             take_place=self.machine.memory.admit,
         )
         metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
-        self.enforcement: Enforcement | None = None
-        self._moderation = moderation_options(config)
-        if self._moderation is not None:
-            self._public_url = config.public_url
-            # A cache in front is near, and named by the operator alone.
-            self._purge_sender = HttpSender(AddressGuard(EVERYWHERE), f"streamd/{__version__}")
-            recordings = self.recorder.index
-            self.enforcement = Enforcement(
-                self._store.database,
-                clock,
-                targets=Targets(recordings, self.clips.index, self._store, lambda: self._public_url),
-                bars=self.verifier.admissions.bars,
-                gate=gate,
-                streams=self.registry,
-                knows_countries=lambda: self._countries.is_known,
-                country_of=self._countries.of,
-                on_change=recordings.note_edit,
-                purge_sender=self._purge_sender,
-                purge_urls=lambda: self._moderation.purge_urls if self._moderation is not None else (),
-                data_dir=config.data_dir,
-                tell=tell,
-            )
-            enforcement = self.enforcement
-            metrics.acts_waiting.set_function(lambda: len(takedowns) + enforcement.unwritten)
+        self.targets = Targets(self.recorder.index, self.clips.index, self._store, lambda: self._config.public_url)
+        self.moderation: ModerationRooms | None = None
+        if (options := moderation_options(config)) is not None:
+            self.moderation = rooms = ModerationRooms(
+                config, options, clock, metrics, sender, self._store.database,
+                bars=self.verifier.admissions.bars, gate=gate, countries=lambda: self._countries,
+                registry=self.registry, pasts=self.pasts, recorder=self.recorder, clips=self.clips,
+                storage=self.storage, targets=self.targets, tell=tell,
+            )  # fmt: skip
+            metrics.acts_waiting.set_function(lambda: len(takedowns) + rooms.enforcement.unwritten)
+            self.machine.accounts.add_store(lambda: rooms.evidence.held_bytes)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
@@ -355,15 +342,13 @@ class Services:
         self.recorder.complete_left()
         self.past_recorder.complete_left()
         await self.keys.takedowns.start()
-        if self.enforcement is not None:
-            await self._purge_sender.start()
-            resources.push_async_callback(self._purge_sender.close)
-            resources.push_async_callback(self.enforcement.close)
-            await self.enforcement.start()
+        if self.moderation is not None:
+            await self.moderation.open(resources)
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
         limits = config.limits
+        self._config = config
         self.machine.configure(config)
         self._budget.waiting_requests_max = limits.waiting_requests_max
         self._budget.waiting_requests_per_address_max = limits.waiting_requests_per_address_max
@@ -376,10 +361,8 @@ class Services:
         self.storyboarder.options = storyboard_options(config)
         self.playback.configure(gate_options(config), config.playback.jwks_url)
         self.viewer_hook.options = playback_hook_options(config)
-        if self._moderation is not None:
-            # Switched on or off, it is with the next start.
-            self._moderation = moderation_options(config) or self._moderation
-            self._public_url = config.public_url
+        if self.moderation is not None:
+            self.moderation.configure(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -394,6 +377,13 @@ class Services:
         """The options of live streams, with what records them."""
         options = stream_options(config)
         return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
+
+    def _note_stream(self, event: Event) -> None:
+        """Tell of a stream, and have it remembered as one that can be reported."""
+        if self.moderation is not None:
+            self.moderation.desk.subjects.note(event)
+        if self._config.webhooks.endpoints:
+            self._webhooks.tell(event)
 
     def _is_media_needed(self, recording_id: str) -> bool:
         """Whether something is made of the media of a recording, which the disk has until then."""
@@ -413,8 +403,8 @@ class Services:
         if self.storage is not None:
             self.storage.look()
         self.playback.tick()
-        if self.enforcement is not None:
-            self.enforcement.tick()
+        if self.moderation is not None:
+            await self.moderation.look()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,21 @@ import pytest_asyncio
 import fetch_player
 from tests.support.axe import Axe
 from tests.support.chromium import chromium
+from tests.support.server import run_server
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
+    from tests.support.server import LiveServer
+
 NPM_DIR = Path(__file__).parent
 NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Run every test of this folder in the loop that the browser is in."""
+    if item.get_closest_marker("asyncio") is not None:
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 class OneBrowser:
@@ -48,6 +58,22 @@ async def one_browser() -> AsyncIterator[OneBrowser]:
 async def browser(one_browser: OneBrowser) -> Browser:
     """A running Chromium."""
     return await one_browser.running()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One server for tests that ask nothing of it but a channel; who looks at all that it has takes ``live_server``."""
+    with run_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def channel() -> str:
+    """The name of a channel that ``server`` has not had before."""
+    return f"demo{next(_numbers)}"
 
 
 @pytest.fixture(scope="session")

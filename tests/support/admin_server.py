@@ -16,9 +16,11 @@ from streamd.clock import SystemClock
 from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
@@ -31,11 +33,15 @@ from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.moderation import takedowns
+from streamd.services.moderation.categories import Category
 from streamd.services.moderation.enforcement import Enforcement
 from streamd.services.moderation.evidence_cases import EvidenceCases
 from streamd.services.moderation.evidence_shelf import EvidenceOptions, EvidenceShelf
 from streamd.services.moderation.evidence_store import EvidenceStore
-from streamd.services.moderation.target import Targets
+from streamd.services.moderation.moderation import Moderation
+from streamd.services.moderation.options import ModerationOptions
+from streamd.services.moderation.target import Target, TargetKind, Targets
+from streamd.services.moderation.timestamping import TimeStamper
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate
@@ -50,6 +56,7 @@ from streamd.services.recording.exports import Exports
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.records import RecordingMode
+from tests.support.assistance import assistance_of
 from tests.support.console import console_of
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of
@@ -59,6 +66,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamd.services.recording.records import RecordingRecord
+
+
+# What somebody has reported, once.
+REPORTED = Target(TargetKind.CHANNEL, "erin", "erin")
+
+
+class _Nobody:
+    """Watches nothing."""
+
+    def viewers_of(self, channel: str) -> int | None:
+        del channel
+        return None
 
 
 class ClosableStreams(LiveStreams, StreamCloser, takedowns.LiveStreams, Protocol):
@@ -110,6 +129,7 @@ def run_admin_server(
             EvidenceOptions(), directory / "evidence", EvidenceStore(store.database), clock,
             pool := ThreadPoolExecutor(1),
             cases=EvidenceCases(store.database),
+            stamper=TimeStamper("", HttpSender(AddressGuard(), "test")),
         )  # fmt: skip
         gate = PlaybackGate(clock, GateOptions(), Countries(None))
         key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
@@ -131,6 +151,14 @@ def run_admin_server(
             tell=unheard,
         )
         await enforcement.start()
+        moderation = Moderation(
+            ModerationOptions(), store.database, clock, targets=enforcement.targets, viewers=_Nobody(), tell=unheard
+        )
+        moderation.cases.takedowns = enforcement.takedowns
+        await moderation.start()
+        await moderation.reports.file(
+            REPORTED, Category.VIOLENCE, explanation="He hits a person.", address="192.0.2.9", viewers=40
+        )
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -145,8 +173,10 @@ def run_admin_server(
                 more=(
                     *ClipDesk(clips, recorder).operations(),
                     *ExportDesk(exports, recorder).operations(),
+                    *CaseDesk(moderation, enforcement.targets).operations(),
                     *TakedownDesk(enforcement).operations(),
                     *EvidenceDesk(shelf).operations(),
+                    *FindingDesk(assistance_of(store, clock)).operations(),
                 ),
                 port=port_of("admin"),
                 clock=clock,
@@ -158,6 +188,7 @@ def run_admin_server(
         started.set()
         await stopped.wait()
         await runner.cleanup()
+        await moderation.close()
         await enforcement.close()
         await exports.close()
         pool.shutdown()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from streamd.clock import ManualClock
-from streamd.errors import StoreUnavailableError
+from streamd.errors import StoreUnavailableError, TakedownNotFoundError
 from streamd.services.audit.records import Actor
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
@@ -15,6 +16,7 @@ from streamd.services.moderation.case_records import Case, CaseFilter, CaseState
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.options import ModerationOptions
+from streamd.services.moderation.takedown import Takedown
 from streamd.services.moderation.target import Target, TargetKind, Targets
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.index import RecordingIndex
@@ -40,27 +42,36 @@ NOBODY_IS_LIVE: dict[str, int] = {}
 
 
 @dataclass
-class StandInTakedown:
-    """What ``StandInTakedowns`` has taken down."""
-
-    id: str
-
-
-@dataclass
 class StandInTakedowns:
     """Takes everything down that it is asked to, and notes it."""
 
     done: list[tuple[Target, Statement, str, str | None]] = field(default_factory=list)
     restored: list[tuple[str, str, str]] = field(default_factory=list)
+    kept: dict[str, Takedown] = field(default_factory=dict)
     fails: bool = False
 
     async def take_down(
-        self, target: Target, statement: Statement, *, actor: Actor, case_id: str | None = None
-    ) -> StandInTakedown:
+        self,
+        target: Target,
+        statement: Statement,
+        *,
+        actor: Actor,
+        case_id: str | None = None,
+        since: datetime | None = None,
+    ) -> Takedown:
         if self.fails:
             raise StoreUnavailableError("the disk is full")
         self.done.append((target, statement, actor.name, case_id))
-        return StandInTakedown(f"tkd_{len(self.done):026}")
+        takedown_id = f"tkd_{len(self.done):026}"
+        self.kept[takedown_id] = Takedown(
+            takedown_id, target, statement, since or datetime(2026, 1, 1, tzinfo=UTC), actor.name, case_id
+        )
+        return self.kept[takedown_id]
+
+    async def find(self, takedown_id: str) -> Takedown:
+        if takedown_id not in self.kept:
+            raise TakedownNotFoundError(takedown_id)
+        return self.kept[takedown_id]
 
     async def restore(self, takedown_id: str, *, actor: Actor, reason: str) -> None:
         if self.fails:
@@ -97,12 +108,13 @@ class ModerationHouse:
         self.viewers = StandInViewers()
         self.keys = KeyService(store, self.clock, KeyVerifier(store, self.clock))
         recordings = RecordingIndex(store.database)
-        targets = Targets(recordings, ClipIndex(store.database, recordings), store, lambda: "https://live.example.org")
+        clips = ClipIndex(store.database, recordings)
+        self.targets = Targets(recordings, clips, store, lambda: "https://live.example.org")
         self.moderation = Moderation(
             options or ModerationOptions(),
             store.database,
             self.clock,
-            targets=targets,
+            targets=self.targets,
             viewers=self.viewers,
             tell=self.told.append,
         )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Who loads modules by a name that is not written there may load any.
 LOADERS = {"importlib", "pkgutil", "runpy"}
+# It tells which form the modules have.
+TELLER = "streamd.process.compiled"
 
 
 @functools.cache
@@ -37,7 +39,7 @@ def is_about_a_twin(path: Path, root: Path) -> bool:
             continue
         seen.add(name)
         imported = set(imports(file))
-        if imported & (twins(root) | LOADERS):
+        if imported & (twins(root) | LOADERS | {TELLER}):
             return True
         left += [each for each in imported if each.startswith("tests.") and not each.startswith("tests.support")]
     return False

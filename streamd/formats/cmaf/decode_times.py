@@ -33,15 +33,26 @@ def timescales(header: bytes) -> dict[int, int]:
         header: ``ftyp`` and ``moov``; something else has none.
     """
     found: dict[int, int] = {}
-    for moov in _inside(header, 0, len(header), b"moov"):
-        for trak in _inside(header, *moov, b"trak"):
-            track_id = next((_field(header, at, end, 12, 20) for at, end in _inside(header, *trak, b"tkhd")), None)
-            for mdia in _inside(header, *trak, b"mdia"):
-                for at, end in _inside(header, *mdia, b"mdhd"):
+    for moov in inside(header, 0, len(header), b"moov"):
+        for trak in inside(header, *moov, b"trak"):
+            track_id = track_id_of(header, *trak)
+            for mdia in inside(header, *trak, b"mdia"):
+                for at, end in inside(header, *mdia, b"mdhd"):
                     timescale = _field(header, at, end, 12, 20)
                     if track_id and timescale:
                         found[track_id] = timescale
     return found
+
+
+def track_id_of(header: bytes, at: int, end: int) -> int:
+    """The id of a track; 0 where it has none.
+
+    Args:
+        header: Of which it is a part.
+        at: Where the content of its ``trak`` begins.
+        end: Where it ends.
+    """
+    return next((_field(header, begin, stop, 12, 20) for begin, stop in inside(header, at, end, b"tkhd")), 0)
 
 
 def decode_times(moof: bytes) -> list[DecodeTime]:
@@ -51,10 +62,10 @@ def decode_times(moof: bytes) -> list[DecodeTime]:
         moof: The whole box; something else has none.
     """
     found = []
-    for inner in _inside(moof, 0, len(moof), b"moof"):
-        for traf in _inside(moof, *inner, b"traf"):
-            heads = [int.from_bytes(moof[at + 4 : at + 8], "big") for at, _ in _inside(moof, *traf, b"tfhd")]
-            for at, end in _inside(moof, *traf, b"tfdt"):
+    for inner in inside(moof, 0, len(moof), b"moof"):
+        for traf in inside(moof, *inner, b"traf"):
+            heads = [int.from_bytes(moof[at + 4 : at + 8], "big") for at, _ in inside(moof, *traf, b"tfhd")]
+            for at, end in inside(moof, *traf, b"tfdt"):
                 size_bytes = 8 if moof[at : at + 1] == b"\x01" else 4
                 if heads and at + 4 + size_bytes <= end:
                     ticks = int.from_bytes(moof[at + 4 : at + 4 + size_bytes], "big")
@@ -68,7 +79,7 @@ def _field(data: bytes, at: int, end: int, offset: int, offset_of_64: int) -> in
     return int.from_bytes(data[place : place + 4], "big") if place + 4 <= end else 0
 
 
-def _inside(data: bytes, at: int, end: int, box_type: bytes) -> Iterator[tuple[int, int]]:
+def inside(data: bytes, at: int, end: int, box_type: bytes) -> Iterator[tuple[int, int]]:
     """The contents of the boxes of a type between two places: begin and end."""
     for _ in range(BOXES_MAX):
         if at + _BOX.size > end:

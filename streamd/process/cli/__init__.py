@@ -24,10 +24,12 @@ __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_USAGE", "main"]
 _COMMANDS = {
     "audit": ("audit", "audit_group"),
     "blocks": ("blocks", "blocks_group"),
+    "cases": ("cases", "cases_group"),
     "completion": ("completion", "completion"),
     "config": ("config", "config_group"),
     "demo": ("serve", "demo"),
     "doctor": ("doctor", "doctor"),
+    "evidence": ("evidence", "evidence_group"),
     "keys": ("keys", "keys_group"),
     "obs-config": ("obs", "obs_config"),
     "operators": ("operators", "operators_group"),
@@ -36,6 +38,7 @@ _COMMANDS = {
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),
     "takedown": ("takedown", "takedown"),
+    "transparency": ("transparency", "transparency"),
     "users": ("users", "users_group"),
 }
 

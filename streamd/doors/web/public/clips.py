@@ -18,11 +18,13 @@ from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.delivery.entrance import ticketed
 from streamd.doors.web.assets import gzipped
 from streamd.doors.web.json_api import ForbiddenError, NotFoundError, answer, problem, problems, read_body
-from streamd.doors.web.models.clips import ClipFacts, ClipRequest
+from streamd.doors.web.models.clips import ClipFacts, ClipPath, ClipRequest
+from streamd.doors.web.openapi import Operation
+from streamd.doors.web.public.piecewise import MP4_TYPE, PLAYLIST_TYPE, VIEWING
 from streamd.doors.web.public.recorded_playlists import Span
-from streamd.doors.web.public.vod import MP4_TYPE, OPEN_CACHE, PLAYLIST_TYPE, PUBLIC_HEADERS, VIEWING, absent
+from streamd.doors.web.public.vod import OPEN_CACHE, PUBLIC_HEADERS, absent, unreadable
 from streamd.doors.web.request_budget import RequestBudget
-from streamd.errors import StoreUnavailableError
+from streamd.errors import StorageError, StoreUnavailableError
 from streamd.services.audit.records import Actor
 from streamd.services.recording.clip_file import render_index, render_media_playlist, run_name, runs_of, times_from_zero
 from streamd.services.recording.clip_records import VIEWER, ClipMaker, ClipState
@@ -98,8 +100,21 @@ class ClipRoutes:
             add(f"{at}/{INDEX_NAME}", self._get_index)
             add(f"{at}/{{variant}}.m3u8", self._get_playlist)
             add(f"{at}/{{variant}}/{{file}}", self._get_file)
-        add("/api/v1/clips/{id}", self._describe)
-        app.router.add_post("/api/v1/clips", self._post)
+        add("/api/v1/clips/{id}", self.get_clip)
+        app.router.add_post("/api/v1/clips", self.make_clip)
+
+    def operations(self) -> list[Operation]:
+        """Its calls, with input, answer and errors."""
+        return [
+            Operation(
+                "POST", "/api/v1/clips", self.make_clip, ClipFacts, 201,
+                body=ClipRequest, problems=(401, 404, 409, 503), plain_problems=(451,), needs_token=False,
+            ),
+            Operation(
+                "GET", "/api/v1/clips/{id}", self.get_clip, ClipFacts,
+                path_model=ClipPath, problems=(410, 503), needs_token=False,
+            ),
+        ]  # fmt: skip
 
     async def find(self, clip_id: str) -> tuple[Clip, RecordingRecord] | HTTPStatus:
         """A clip that the public may see and its recording, or why there is none."""
@@ -129,11 +144,12 @@ class ClipRoutes:
 
     # -- handlers -----------------------------------------------------------------------------------
 
-    async def _describe(self, request: web.Request) -> web.StreamResponse:
-        """What everybody may know of a clip."""
+    async def get_clip(self, request: web.Request) -> web.StreamResponse:
+        """Show a clip: its times, and where it is watched."""
         found = await self.find(request.match_info["id"])
         if isinstance(found, HTTPStatus):
             return _absent(found)
+        self._vod.check_blocked(request, found[1])
         return answer(ClipFacts.of(found[0]), headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
@@ -184,17 +200,25 @@ class ClipRoutes:
             return _absent(HTTPStatus.CONFLICT, detail) if runs else _absent(HTTPStatus.NOT_FOUND)
         run = runs[int(chosen)]
         folder = self._recorder.folder(record).variant(rendition.facts.path)
+        spans: Sequence[Span | bytes] = self._spans(record, rendition, run)
+        changes: list[tuple[int, bytes]] = []
         try:
-            changes = await self._recorder.read(lambda: times_from_zero(run, folder))
-        except OSError:
-            # The media is not on this disk: its times are as they were recorded, which players read too.
-            changes = []
+            try:
+                changes = await self._recorder.read(lambda: times_from_zero(run, folder))
+            except FileNotFoundError:
+                # The media is in the bucket: players are told where to begin, as its parts are not looked through.
+                spans = await self._vod.from_zero(record, self._spans(record, rendition, run))
+        except (OSError, StorageError) as exc:
+            return unreadable(exc)
         name = f"{clip.user} {clip.began_at:%Y-%m-%d %H.%M.%S}.mp4"
         disposition: dict[str, str] = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"'}
-        return await self._send(request, clip, record, self._spans(record, rendition, run), disposition, changes)
+        return await self._send(request, clip, record, spans, disposition, changes)
 
-    async def _post(self, request: web.Request) -> web.StreamResponse:
-        """Make a clip, where viewers may (``[clips] who``)."""
+    async def make_clip(self, request: web.Request) -> web.StreamResponse:
+        """Make a clip of a recording, or of a broadcast that is being recorded, where viewers may: `[clips] who`.
+
+        It can be watched when this is answered, and is whole segments: `start_actual` and `end_actual` say which.
+        """
         return await problems(request, self._make)
 
     async def _make(self, request: web.Request) -> web.StreamResponse:
@@ -243,7 +267,7 @@ class ClipRoutes:
         request: web.Request,
         clip: Clip,
         record: RecordingRecord,
-        spans: Sequence[Span],
+        spans: Sequence[Span | bytes],
         more: dict[str, str] | None = None,
         changes: Sequence[tuple[int, bytes]] = (),
     ) -> web.StreamResponse:

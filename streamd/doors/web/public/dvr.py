@@ -9,7 +9,6 @@ Spec: rfc8216bis-22 section 6.2.5 (delivery directives).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import re
 from dataclasses import dataclass
@@ -19,13 +18,20 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from aiohttp import hdrs, web
 
-from streamd.doors.delivery.byte_range import UnsatisfiableRangeError, byte_range
+from streamd.doors.delivery.byte_range import UnsatisfiableRangeError
 from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.delivery.entrance import ticketed
-from streamd.doors.web.public.vod import MP4_TYPE, PIECE_BYTES, PLAYLIST_TYPE, VIEWING
+from streamd.doors.web.public.piecewise import (
+    MP4_TYPE,
+    PLAYLIST_TYPE,
+    VIEWING,
+    PiecewiseAnswers,
+    answered_range,
+    file_pieces,
+)
 from streamd.doors.web.public.web_entrance import Cut, visitor_of
-from streamd.doors.web.slices import UNSENT_BYTES_MAX, slices
-from streamd.errors import DirectiveError, LocalStateError, PlaybackRefusedError
+from streamd.doors.web.slices import slices
+from streamd.errors import DirectiveError, LocalStateError
 from streamd.formats.address import source_of
 from streamd.formats.hls.directives import parse_directives
 from streamd.media.packager.reload import Position, ReloadVerdict, decide_reload
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamd.doors.web.public.media import MediaTimeouts
+    from streamd.doors.web.public.piecewise import Pieces
     from streamd.doors.web.public.web_entrance import WebEntrance
     from streamd.services.metrics import Metrics
     from streamd.services.recording.past import Past, Pasts
@@ -108,8 +115,7 @@ class DvrRoutes:
         self._pasts = pasts
         self._recorder = recorder
         self._is_taken_down = is_taken_down
-        self._metrics = metrics
-        self._timeouts = timeouts
+        self._answers = PiecewiseAnswers("dvr", metrics, timeouts, recorder.watched, entrance)
         # The one that was asked for last stands last.
         self._kept: dict[tuple[str, str], _Kept] = {}
 
@@ -350,71 +356,25 @@ class DvrRoutes:
             hdrs.ACCEPT_RANGES: "bytes",
             hdrs.CACHE_CONTROL: _caching(request, _MEDIA_CACHE),
         }
-        start, stop, status = 0, size_bytes, HTTPStatus.OK
-        # There is no validator, so that If-Range asks for all of it (RFC 9110 13.1.5).
-        if request.method == "GET" and hdrs.IF_RANGE not in request.headers:
-            try:
-                asked = byte_range(request.headers.get(hdrs.RANGE, ""), size_bytes)
-            except UnsatisfiableRangeError:
-                return _absent(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
-            if asked is not None:
-                (start, stop), status = asked, HTTPStatus.PARTIAL_CONTENT
-                headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{size_bytes}"
+        try:
+            start, stop, status = answered_range(request, size_bytes, headers)
+        except UnsatisfiableRangeError:
+            return _absent(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = stop - start
-
-        async def pieces() -> AsyncGenerator[bytes | memoryview]:
-            file.seek(start)
-            left = stop - start
-            while left:
-                data = await self._recorder.read(partial(file.read, min(left, PIECE_BYTES)))
-                if not data:
-                    raise OSError("the file is shorter than it was")
-                left -= len(data)
-                yield data
-
-        return await self._stream(request, response, pieces(), past)
+        return await self._stream(request, response, file_pieces(self._recorder.read, file, start, stop), past)
 
     async def _stream(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        pieces: AsyncGenerator[bytes | memoryview],
-        past: Past,
+        self, request: web.Request, response: web.StreamResponse, pieces: Pieces, past: Past
     ) -> web.StreamResponse:
         """Send an answer a piece at a time, for as long as the past may be seen."""
-        viewing, gate = request.get(VIEWING), self._entrance.gate if self._entrance is not None else None
-        blocks = gate.view_blocks.epoch if gate is not None else 0
-        self._metrics.http_responses_total.labels("dvr", str(response.status)).inc()
-        await response.prepare(request)
-        if request.method == "HEAD":
-            await pieces.aclose()
-            return response
-        if request.transport is not None:
-            request.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
-        write_timeout_s = self._timeouts().viewer_write_timeout_s
-        try:
-            async with contextlib.aclosing(pieces):
-                async for piece in pieces:
-                    if self._is_taken_down(past.name) or self._is_hidden(past.id) or past.id not in self._pasts:
-                        raise OSError("the past may not be seen any more")
-                    if gate is not None and blocks != (blocks := gate.view_blocks.epoch):
-                        gate.check_blocked(visitor_of(request).address, past.name, past.id)
-                    if viewing is not None and not viewing.lasts():
-                        raise OSError("the viewer may not watch any more")
-                    if viewing is None and gate is not None and gate.is_locked(past.name):
-                        raise OSError("not everybody may watch any more")
-                    # A viewer that takes no bytes is closed; a slow one is served at its pace.
-                    async with asyncio.timeout(write_timeout_s):
-                        await response.write(piece)
-                    self._metrics.http_egress_bytes_total.inc(len(piece))
-            self._recorder.watched.note(past.id)
-            await response.write_eof()
-        except (TimeoutError, OSError, PlaybackRefusedError):
-            # With a length that was promised, only the end of the connection says so.
-            if request.transport is not None:
-                request.transport.abort()
-        return response
+
+        async def is_gone() -> bool:
+            return self._is_taken_down(past.name) or self._is_hidden(past.id) or past.id not in self._pasts
+
+        return await self._answers.send(
+            request, response, pieces, recording_id=past.id, owner=past.name, locked=(past.name, ""), is_gone=is_gone
+        )
 
 
 def _open(path: Path) -> BinaryIO:

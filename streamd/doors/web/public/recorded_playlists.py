@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-    class _Reader(Protocol):
+    class Reader(Protocol):
         """Does work that waits for the disk."""
 
-        def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+        def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+            """Do it."""
 
 
 # Playlists and lists of files in memory, all together: some hundred of long recordings.
@@ -51,6 +52,9 @@ class Span:
     path: Path
     start: int
     stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ class RecordedPlaylists:
         read: Does work that waits for the disk.
     """
 
-    def __init__(self, read: _Reader) -> None:
+    def __init__(self, read: Reader) -> None:
         self._read = read
         # The one that was asked for last stands last.
         self._kept: dict[tuple[Path, type], _Growing | _Runs] = {}

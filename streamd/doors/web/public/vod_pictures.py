@@ -5,8 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from streamd.doors.web.public.recorded_playlists import Span
-from streamd.doors.web.public.vod import absent
+from streamd.doors.web.public.vod import absent, unreadable
+from streamd.errors import StorageError
 from streamd.services.playback.claims import Audience
 from streamd.services.recording.folder import STORYBOARD_NAME, THUMBNAIL_NAME, sheet_name
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from streamd.doors.web.public.vod import VodRoutes
-    from streamd.services.recording.recorder import Recorder
 
 JPEG_TYPE: Final = "image/jpeg"
 VTT_TYPE: Final = "text/vtt; charset=utf-8"
@@ -25,12 +24,10 @@ class VodPictures:
 
     Args:
         vod: Finds recordings, and sends files.
-        recorder: Knows where these are.
     """
 
-    def __init__(self, vod: VodRoutes, recorder: Recorder) -> None:
+    def __init__(self, vod: VodRoutes) -> None:
         self._vod = vod
-        self._recorder = recorder
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to the public application."""
@@ -55,9 +52,10 @@ class VodPictures:
         record = await self._vod.seen(request, wanted)
         if isinstance(record, HTTPStatus):
             return absent(record)
-        path = self._recorder.folder(record).thumbnails / name
         try:
-            size_bytes = await self._recorder.read(lambda: path.stat().st_size)
+            picture = await self._vod.picture(record, name)
         except OSError:
             return absent(HTTPStatus.NOT_FOUND, "This recording has no such picture.")
-        return await self._vod.send(request, [Span(path, 0, size_bytes)], media_type, record)
+        except StorageError as exc:
+            return unreadable(exc)
+        return await self._vod.send(request, [picture], media_type, record)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import hashlib
+import json
 import shutil
 import threading
 from dataclasses import dataclass, field, replace
@@ -19,13 +21,17 @@ from aiohttp.test_utils import TestClient, TestServer
 from streamd.clock import ManualClock
 from streamd.doors.web.headers import harden
 from streamd.doors.web.public.media import MediaTimeouts
-from streamd.doors.web.public.vod import LOOK_UPS_MAX, VodRoutes
+from streamd.doors.web.public.recording_finder import LOOK_UPS_MAX
+from streamd.doors.web.public.vod import VodRoutes
+from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import TICKET_FIELD, WebEntrance, refusals
 from streamd.services.audit.records import Actor
 from streamd.services.metrics import Metrics
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.policy import Policy
+from streamd.services.playback.view_blocks import ViewBlock
 from streamd.services.playback.visitor import Visitor
+from streamd.services.recording.documents import RecordedFile, read_document, write_document
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.records import RecordingMode, RecordingRecord, RecordingState, Visibility
@@ -60,6 +66,7 @@ class Door:
     writer: RecordingWriter
     house: GateHouse
     taken_down: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -98,10 +105,12 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     writer.set_header(MAIN, b"ftyp+moov", 2)
     append(writer, SEGMENT)
     taken_down: set[str] = set()
+    hidden: set[str] = set()
     house = GateHouse(Policy.PUBLIC)
     routes = VodRoutes(
         recorder=recorder,
         is_taken_down=taken_down.__contains__,
+        is_hidden=hidden.__contains__,
         clock=clock,
         metrics=Metrics(),
         timeouts=MediaTimeouts,
@@ -111,7 +120,7 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     harden(app)
     routes.add_to(app)
     async with TestClient(TestServer(app), auto_decompress=False) as client:
-        door = Door(recorder, client, folder, writer, house, taken_down)
+        door = Door(recorder, client, folder, writer, house, taken_down, hidden)
         await door.enter()
         yield door
     await recorder.close()
@@ -184,7 +193,10 @@ async def test_what_is_deleted_or_private_is_so_at_once(door: Door) -> None:
     assert (await door.get(f"/api/v1/recordings/{record.id}"))[0] == 410
 
 
-@pytest.mark.parametrize("act", ["suspend", "delete", "hide", "lock", "lock the channel"])
+@pytest.mark.parametrize(
+    "act",
+    ["suspend", "delete", "hide", "lock", "lock the channel", "take down", "block", "block the channel"],
+)
 async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
     for _ in range(200):
         append(door.writer, SEGMENT * 20)
@@ -193,6 +205,12 @@ async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
         await answer.content.read(1000)
         if act == "suspend":
             door.taken_down.add("alice")
+        elif act == "take down":
+            door.hidden.add(record.id)
+            door.recorder.index.note_edit()
+        elif act.startswith("block"):
+            subject = record.id if act == "block" else record.user
+            door.house.gate.block(ViewBlock(subject), "blk_1")
         elif act == "delete":
             await door.recorder.retention.delete(record, Actor("admin"), "")
         elif act.startswith("lock"):
@@ -201,6 +219,28 @@ async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
             await door.recorder.index.change(record.id, visibility=Visibility.PRIVATE)
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
+
+
+async def test_one_that_was_taken_down_by_itself_is_gone(door: Door) -> None:
+    record = await door.finish()
+    door.hidden.add(record.id)
+    for path in (f"{door.url}/index.m3u8", f"{door.url}/main.m3u8", f"{door.url}/main/000000.m4s", f"{door.url}.mp4"):
+        assert (await door.get(path))[0] == 410, path
+    assert (await door.get(f"/api/v1/recordings/{record.id}"))[0] == 410
+    door.hidden.clear()
+    assert (await door.get(f"{door.url}/main.m3u8"))[0] == 200
+
+
+@pytest.mark.parametrize("of", ["recording", "channel"])
+async def test_one_that_is_blocked_is_not_shown(door: Door, of: str) -> None:
+    record = await door.finish()
+    block = ViewBlock(record.id if of == "recording" else record.user)
+    door.house.gate.block(block, "blk_1")
+    for path in (f"{door.url}/index.m3u8", f"{door.url}/main.m3u8", f"{door.url}/main/000000.m4s", f"{door.url}.mp4"):
+        assert (await door.get(path))[0] == 451, path
+    assert (await door.get(f"/api/v1/recordings/{record.id}"))[0] == 451
+    door.house.gate.unblock(block, "blk_1")
+    assert (await door.get(f"{door.url}/main.m3u8"))[0] == 200
 
 
 async def test_what_a_viewer_is_told_of_a_locked_recording_is_in_no_shared_cache(door: Door) -> None:
@@ -295,6 +335,24 @@ class TestABucket:
         # So are they where the disk was lost.
         shutil.rmtree(away.room.directory)
         assert await away.all_answers() == before
+
+    async def test_pictures_of_a_disk_that_was_lost_are_brought(self, away: Away) -> None:
+        folder = folder_in(away.room.directory)
+        document = read_document(folder.ended)
+        assert document is not None
+        folder.thumbnails.mkdir(parents=True)
+        (folder.thumbnails / "thumb.jpg").write_bytes(b"a poster")
+        picture = RecordedFile(
+            "media/thumbnails/latest/thumb.jpg", len(b"a poster"), hashlib.sha256(b"a poster").hexdigest()
+        )
+        write_document(folder.ended, replace(document, files=(*document.files, picture)))
+        await away.leave_disk()
+        shutil.rmtree(away.room.directory)
+        assert await away.get(f"{away.url}/poster.jpg") == (200, b"a poster")
+        assert (await away.get(f"{away.url}/storyboard.vtt"))[0] == 404
+        _, facts = await away.get(f"/api/v1/recordings/{folder.id}")
+        assert json.loads(facts)["poster"] == f"{away.url}/poster.jpg"
+        assert json.loads(facts)["storyboard"] is None
 
     async def test_ranges_go_over_the_objects(self, away: Away) -> None:
         await away.leave_disk()
@@ -401,6 +459,7 @@ class Away:
         app = web.Application(middlewares=[refusals])
         harden(app)
         routes.add_to(app)
+        VodPictures(routes).add_to(app)
         async with TestClient(TestServer(app), auto_decompress=False) as client:
             yield Away(room, client, folder, house)
 

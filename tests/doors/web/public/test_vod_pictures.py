@@ -80,7 +80,7 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     app = web.Application()
     harden(app)
     vod.add_to(app)
-    VodPictures(vod, recorder).add_to(app)
+    VodPictures(vod).add_to(app)
     async with TestClient(TestServer(app)) as client:
         door = Door(client, recorder)
         door.taken_down = taken_down
