@@ -34,8 +34,12 @@ from streamd.doors.web.public.media import MediaRoutes, MediaTimeouts
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.recorded_lists import RecordedLists
+from streamd.doors.web.public.reports import ReportRoutes
+from streamd.services.keys.key_store import KeyStore
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
+from streamd.services.moderation.categories import TITLES, Keyword
+from streamd.services.moderation.report_menu import ReportMenu
 from streamd.services.obs.ladder import ObsOptions, Rung
 from streamd.services.operators.roles import RIGHTS, Right, Role, roles_with
 from streamd.services.recording.folder import RecordingFolder
@@ -44,6 +48,7 @@ from streamd.services.store.page import Page
 from tests.support.admin_server import run_admin_server
 from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.support.live_streams import LIVE_SINCE, Streams, summary
+from tests.support.moderation import ModerationHouse
 from tests.support.ports import port_of
 from tests.support.recordings import MAIN, append, new_writer
 
@@ -77,6 +82,9 @@ PLAYBACK_KEY = re.compile(r"pk_[0-9a-f]{10}")
 PLAYBACK_KEYS = ("pk_0a1b2c3d4e", "pk_5f6071829a")
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
+MODERATION = re.compile(r"\b(tkd|blk|ord|rpt|case|dec|apl|evi)_[0-9a-hjkmnp-tv-z]{26}")
+RECEIPT = re.compile(r"\b(st|ap)_[A-Za-z0-9_-]{20,}")
+REFERENCE = re.compile(r'"reference": ?"[0-9A-Z]{4}-[0-9A-Z]{2}"')
 CLIP = re.compile(r"clip_[0-9a-z]{26}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(Z|\+00:00)")
 
@@ -137,6 +145,60 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/playback-tokens", {"channel": "carol", "uid": "bob", "jti": "order-17", "max": 2}),
     Call("POST", "/api/v1/playback/revoke", {"uid": "bob", "reason": "gave the link on"}),
     Call("DELETE", "/api/v1/playback-keys/{kid}?reason=moved"),
+    Call("GET", "/api/v1/cases?state=open"),
+    Call("POST", "/api/v1/cases/{case}/claim", {}),
+    Call("POST", "/api/v1/cases/{case}/note", {"text": "Seen before, in July."}),
+    Call(
+        "POST",
+        "/api/v1/cases/{case}/decide",
+        {
+            "outcome": "taken_down",
+            "statement": {
+                "decision_ground": "ILLEGAL_CONTENT",
+                "illegal_content_legal_ground": "Penal code, section 131",
+                "illegal_content_explanation": "The broadcast shows a person being hurt.",
+                "decision_facts": "Seen live on 28 July 2026 at 12:04.",
+            },
+            "reason": "A person is hurt.",
+        },
+    ),
+    Call("GET", "/api/v1/cases/{case}"),
+    Call("POST", "/api/v1/cases/{case}/reopen", {"reason": "The channel says that it was a play."}),
+    Call("GET", "/api/v1/appeals"),
+    Call(
+        "POST",
+        "/api/v1/takedowns",
+        {
+            "target": "dave",
+            "decision_ground": "ILLEGAL_CONTENT",
+            "illegal_content_legal_ground": "Penal code, section 131",
+            "illegal_content_explanation": "The broadcast shows a person being hurt.",
+            "decision_facts": "Seen live on 28 July 2026 at 12:04.",
+            "category": "VIOLENCE",
+        },
+    ),
+    Call("GET", "/api/v1/takedowns?channel=dave"),
+    Call("GET", "/api/v1/takedowns/{takedown}"),
+    Call("POST", "/api/v1/takedowns/{takedown}/restore", {"reason": "it was an exercise"}),
+    Call("POST", "/api/v1/blocks", {"kind": "network", "value": "192.0.2.0/24", "reason": "a farm of stolen keys"}),
+    Call("GET", "/api/v1/blocks?kind=network"),
+    Call("GET", "/api/v1/blocks/{block}"),
+    Call("DELETE", "/api/v1/blocks/{block}?reason=moved"),
+    Call(
+        "POST",
+        "/api/v1/orders",
+        {
+            "authority": "State media authority",
+            "reference": "7/26",
+            "legal_basis": "Media treaty, article 4",
+            "urls": ["http://localhost/watch/erin"],
+            "territorial_scope": ["DE"],
+            "received_at": "2026-01-01T12:00:00Z",
+        },
+    ),
+    Call("GET", "/api/v1/orders?answered=false"),
+    Call("POST", "/api/v1/orders/{order}/answered", {"reason": "by post"}),
+    Call("GET", "/api/v1/orders/{order}"),
     Call("GET", "/api/v1/evidence?channel=alice"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
@@ -158,6 +220,12 @@ PUBLIC_CALLS = (
     Call("GET", "/api/v1/streams/alice"),
     Call("GET", "/api/v1/streams/bob/recordings"),
     Call("POST", "/api/v1/obs/config", {"authentication": GOOD_KEY, "preferences": {"maximum_video_tracks": 1}}),
+    Call("GET", "/api/v1/report-options?stream=alice&option=violence"),
+    Call(
+        "POST",
+        "/api/v1/reports",
+        {"stream": "alice", "category": "VIOLENCE", "explanation": "A person is hurt.", "good_faith": True},
+    ),
 )
 FAILING_CALLS = (
     Call("GET", "/api/v1/streams", token="a-wrong-one"),  # noqa: S106  # no token of anything
@@ -185,6 +253,63 @@ STATUSES = {
 
 _HEALTH_PAGE = "[health of a stream](observing.md#health-of-a-stream)"
 MEANINGS: dict[str, dict[str, str]] = {
+    "Category": {category.value: f"In words: {title}." for category, title in TITLES.items()},
+    "Keyword": {
+        keyword.value: f"The Commission's keyword {keyword.value.removeprefix('KEYWORD_')}." for keyword in Keyword
+    },
+    "SourceType": {
+        "SOURCE_ARTICLE_16": "Somebody's report.",
+        "SOURCE_TRUSTED_FLAGGER": "A trusted flagger's report.",
+        "SOURCE_TYPE_OTHER_NOTIFICATION": "An authority's order, among others.",
+        "SOURCE_VOLUNTARY": "Nobody has reported it.",
+    },
+    "CaseState": {
+        "open": "It waits for somebody.",
+        "claimed": "A moderator looks at it.",
+        "decided": "It was decided.",
+    },
+    "Outcome": {
+        "taken_down": "It is dark everywhere.",
+        "no_action": "It stays.",
+    },
+    "ReportState": {
+        "received": "It waits for somebody.",
+        "under_review": "Somebody looks at it.",
+        "decided": "It was decided.",
+    },
+    "AppealState": {
+        "open": "It waits for somebody other than the author of the decision.",
+        "upheld": "The decision stays.",
+        "reversed": "The decision was undone.",
+    },
+    "Party": {
+        "reporter": "Whoever has reported it.",
+        "broadcaster": "Whoever has shown it.",
+    },
+    "TargetKind": {
+        "channel": "All of a channel: live, past, recordings, clips and pictures.",
+        "key": "A key, and the channel that it opens.",
+        "recording": "One recording, with its clips.",
+        "clip": "One clip.",
+    },
+    "BlockKind": {
+        "channel": "A channel; for viewers also one recording or clip, by its id.",
+        "user": "The same by its other name.",
+        "key": "A key, by its id.",
+        "network": "A network, or an address.",
+        "country": "A country, two letters.",
+        "hash": "A picture, by its PDQ hash.",
+    },
+    "BlockScope": {
+        "publish": "It goes live no more; a channel is dark.",
+        "view": "It is not shown: 451.",
+    },
+    "Effect": {
+        "taken_down": "It is dark everywhere.",
+        "blocked": "It is not shown in the order's territory.",
+        "not_here": "It is of another site, or there is no such thing.",
+        "impossible": "It could not be done; the detail says why.",
+    },
     "KeyState": {
         "active": "It opens its channel.",
         "expired": "Its `expires_at` is past: it opens nothing.",
@@ -282,10 +407,14 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
     examples: list[Example] = []
     ids: list[str] = []
     clip = kid = ""
+    # By the prefix of their ids, the first of each.
+    made: dict[str, str] = {}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as client:
         for call in calls:
             path = call.path.replace("{key}", ids[0] if ids else "").replace("{clip}", clip)
             path = path.replace("{kid}", kid)
+            for name, prefix in (("{case}", "case"), ("{takedown}", "tkd"), ("{block}", "blk"), ("{order}", "ord")):
+                path = path.replace(name, made.get(prefix, ""))
             headers = {"Authorization": f"Bearer {call.token}"}
             async with client.request(call.method, origin + path, json=call.body, headers=headers) as response:
                 answer: Any
@@ -293,6 +422,10 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
                     answer = (await response.content.readuntil(b"\n\n")).decode().rstrip("\n")
                 else:
                     answer = await response.json(content_type=None)
+            if call.method == "POST" and "id" in answer:
+                made.setdefault(str(answer["id"]).partition("_")[0], answer["id"])
+            if call.path.startswith("/api/v1/cases?"):
+                made["case"] = answer["cases"][0]["id"]
             if call.path == "/api/v1/clips":
                 clip = answer["id"]
             if "stream_key" in answer:
@@ -349,6 +482,11 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
         ),
     )
     keys = cast("KeyVerifier", FakeKeys())
+    directory = tempfile.TemporaryDirectory()
+    store = KeyStore(f"sqlite+aiosqlite:///{directory.name}/streamd.db")
+    await store.start()
+    house = await ModerationHouse(store).start()
+    house.viewers.live["alice"] = 12
     app = public_app(
         channels=channels,
         media=MediaRoutes(
@@ -359,6 +497,7 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
         obs=ObsDesk(
             keys, ObsOptions(ladder=[Rung.parse("720p@3000")], rtmp_urls=["rtmp://localhost/live"]), metrics, TIMEOUT_S
         ),
+        reports=ReportRoutes(house.moderation, ReportMenu()),
         proxies=TrustedProxies(),
         port=port_of(clock=clock, metrics=metrics),
         clock=clock,
@@ -372,7 +511,11 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
                 body = json.loads(_fixed(json.dumps(call.body), []))
                 examples.append(Example(call.method, call.path, body, response.status, answer))
         async with client.get("/api/v1/openapi.json") as response:
-            return examples, await response.json()
+            document = await response.json()
+    await house.moderation.close()
+    await store.close()
+    directory.cleanup()
+    return examples, document
 
 
 @contextlib.contextmanager
@@ -397,6 +540,15 @@ def _fixed(text: str, ids: list[str]) -> str:
         text = text.replace(found, PLAYBACK_KEYS[position])
     text = SESSION.sub(r"\1...", text)
     text = CLIP.sub(CLIP_ID, text)
+    text = RECEIPT.sub(r"\1_...", text)
+    text = REFERENCE.sub('"reference": "7F3K-92"', text)
+    text = MODERATION.sub(lambda found: f"{found[1]}_01kc8c5d6r4ts5x9p9z1y2n3m4", text)
+    text = re.sub(r'"(took_ms|took_s)": [0-9.e-]+', lambda found: f'"{found[1]}": 3.2', text)
+    # Within the JSON of a row's reason.
+    text = re.sub(r'(seconds\\+":)\d+', r"\g<1>3", text)
+    text = re.sub(r"Effect given: (.*), .* after receipt", r"Effect given: \1, 3.2 s after receipt", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC", "2026-11-30 12:00:00 UTC", text)
+    text = re.sub(r'"application_date": "[0-9-]+"', '"application_date": "2026-11-30"', text)
     return TIME.sub(lambda found: found[0] if found[0].startswith("2100") else "2026-11-30T12:00:00Z", text)
 
 

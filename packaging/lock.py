@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The oldest that pyproject.toml allows: uv's answer holds from there on.
 PYTHON = "3.11"
 FILES = {
-    "constraints.txt": ("pyproject.toml", "--extra", "postgresql", "--extra", "storage", "--extra", "geoip"),
+    "constraints.txt": ("pyproject.toml", "--extra", "postgresql", "--extra", "storage", "--extra", "geoip", "--extra", "moderation"),
     "packaging/build-requirements.txt": ("packaging/build-requirements.in",),
     "packaging/release-requirements.txt": ("packaging/release-requirements.in",),
 }

@@ -73,6 +73,7 @@ class Limits:
     viewer_answer_timeout_s: float = 120.0
     drain_timeout_s: float = 10.0
     channel_metrics_max: int = 200
+    evidence_bytes_max: int = 20 * 1024**3
 
 
 DEFAULT: Final = Limits()

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.support.scheduling import RealTimeScheduling
+from tests.support.scheduling import RealTimeScheduling, yielding_to_what_plays
 from tests.support.server import run_server
+from tests.support.twins import is_about_a_twin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from xdist.remote import Producer
 
@@ -25,6 +26,18 @@ ROOT = Path(__file__).parent.parent
 settings.register_profile("untimed", deadline=None)
 if settings.get_current_profile_name() == "default":
     settings.load_profile("untimed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--twins", action="store_true", help="only tests that import a module that is compiled in wheels")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is not asked for before it is imported."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if is_test and config.getoption("twins") and not is_about_a_twin(collection_path, ROOT):
+        return True
+    return None
 
 
 def pytest_configure() -> None:
@@ -41,6 +54,13 @@ def pytest_configure() -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> RealTimeScheduling | None:
     """Have ``--dist loadfile`` spare the tests that play in real time."""
     return RealTimeScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let the real programs of other tests go first."""
+    with yielding_to_what_plays(item.nodeid):
+        return (yield)
 
 
 @pytest.fixture

@@ -102,6 +102,26 @@ class AdminConnection:
         await self._ask(method, path, body, query, answered.extend)
         return bytes(answered)
 
+    async def send(self, path: str, data: bytes, media_type: str, *, query: Mapping[str, str] | None = None) -> bytes:
+        """Post a file, and wait for the whole answer.
+
+        Args:
+            path: In the admin API.
+            data: The file.
+            media_type: What it is.
+            query: Sent in the URL.
+
+        Returns:
+            The answer's body.
+
+        Raises:
+            AdminUnreachableError: Nobody answers; nothing was asked.
+            AdminApiError: The server refused, or what answers is not streamd.
+        """
+        answered = bytearray()
+        await self._ask("POST", path, data, query, answered.extend, media_type)
+        return bytes(answered)
+
     async def fetch(self, path: str, write: Callable[[bytes], object]) -> None:
         """Get a file, a piece at a time, however long that takes.
 
@@ -119,15 +139,16 @@ class AdminConnection:
         self,
         method: str,
         path: str,
-        body: dict[str, Any] | None,
+        body: dict[str, Any] | bytes | None,
         query: Mapping[str, str] | None,
         write: Callable[[bytes], object],
+        media_type: str = "application/json",
     ) -> None:
         connection = HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
         # What stands escaped in a path stays as it is.
         target = quote(path, safe="/%") + (f"?{urlencode(query)}" if query else "")
         try:
-            await asyncio.to_thread(self._exchange, connection, method, target, body, write)
+            await asyncio.to_thread(self._exchange, connection, method, target, body, write, media_type)
         finally:
             # Ctrl-C ends the wait, and so the thread's.
             if (sock := connection.sock) is not None:
@@ -139,8 +160,9 @@ class AdminConnection:
         connection: HTTPConnection,
         method: str,
         target: str,
-        body: dict[str, Any] | None,
+        body: dict[str, Any] | bytes | None,
         write: Callable[[bytes], object],
+        media_type: str,
     ) -> None:
         with contextlib.closing(connection):
             try:
@@ -149,8 +171,8 @@ class AdminConnection:
                 raise AdminUnreachableError(f"nobody answers at the admin address {self._address}") from exc
             connection.sock.settimeout(REQUEST_TIMEOUT_S)
             try:
-                content = None if body is None else json.dumps(body).encode()
-                fields = self._fields | ({} if content is None else {"Content-Type": b"application/json"})
+                content = json.dumps(body).encode() if isinstance(body, dict) else body
+                fields = self._fields | ({} if content is None else {"Content-Type": media_type.encode()})
                 connection.request(method, target, content, fields)
                 response = connection.getresponse()
                 if not 200 <= response.status < 300:

@@ -10,12 +10,17 @@ from aiohttp import web
 from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.delivery.push_path import PushFormat
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
+from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.takedowns import TakedownDesk
+from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -72,7 +77,10 @@ class AdminDoor:
             on_wrong_code=self._note_wrong_code,
             recording_of=services.recorder.recording_of,
             on_token_over=self._end_previews,
+            has_cases=services.moderation is not None,
         )
+        if (moderation := services.moderation) is not None:
+            moderation.listen(lambda: self._console.events.tell("cases", str(moderation.revision).encode()))
         self._sessions = sessions
         self._connections = HandlerWatch(
             self._web_handler,
@@ -153,6 +161,7 @@ class AdminDoor:
 
     def _app(self, token: str) -> web.Application:
         config, services = self._config, self._services
+        playback = PlaybackDesk(services.playback, services.clock)
         return admin_app(
             keys=services.keys,
             streams=services.registry,
@@ -161,12 +170,21 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             preview_ticket=services.previews.ticket,
-            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note),
+            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note, playback),
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
+                *(FindingDesk(services.assistance.assistance).operations() if services.assistance is not None else ()),
+                *(EvidenceDesk(services.evidence.shelf).operations() if services.evidence is not None else ()),
+                *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
+                *(TargetDesk(services.targets).operations() if services.moderation is not None else ()),
+                *(
+                    CaseDesk(services.moderation, services.targets).operations()
+                    if services.moderation is not None
+                    else ()
+                ),
             ),
-            playback=PlaybackDesk(services.playback, services.clock),
+            playback=playback,
             operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,

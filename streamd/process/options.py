@@ -5,7 +5,7 @@ A limit has one name: the field of an option bears the name of its key, and so t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,7 +30,12 @@ from streamd.services.events.outbox import Endpoint, OutboxOptions
 from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
+from streamd.services.moderation.assistance import AssistanceOptions
+from streamd.services.moderation.assistant import AssistantOptions
+from streamd.services.moderation.findings import EXPOSED
 from streamd.services.moderation.options import ModerationOptions
+from streamd.services.moderation.scan import ScanMode, ScanOptions
+from streamd.services.moderation.sight import NUDENET, SightOptions
 from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy
@@ -55,8 +60,11 @@ Options = TypeVar("Options", bound="DataclassInstance")
 # Sections of which every key is taken when the configuration is read again. A running
 # stream keeps its segments, an open connection the limits of its protocol.
 RELOADABLE_SECTIONS = frozenset(
-    {"clips", "dvr", "hls", "ingest", "live", "limits", "log", "playback", "privacy", "recording"}
+    {"clips", "dvr", "hls", "ingest", "live", "limits", "log", "moderation", "playback", "privacy", "recording"}
 )
+
+# Settings of these that need a restart all the same: routes and rooms are there or are not.
+RESTART_SETTINGS = frozenset({("moderation", "enabled")})
 
 
 def told(options: Options, *sections: Section, **known: object) -> Options:
@@ -277,10 +285,60 @@ def moderation_options(config: Config) -> ModerationOptions | None:
     )
 
 
+def sight_options(config: Config, hashes: Sequence[str] = (), *, words: bool) -> SightOptions:
+    """What pictures are compared with and scored by.
+
+    Args:
+        config: All of the configuration.
+        hashes: Those that are blocked here.
+        words: Whether words are read, where the configuration has nothing against it.
+    """
+    moderation = config.moderation
+    return SightOptions(
+        lists=tuple(moderation.hash_lists),
+        hashes=tuple(hashes),
+        classifier=moderation.classifier,
+        words=words and moderation.read_words,
+    )
+
+
+def assistance_options(config: Config) -> AssistanceOptions:
+    """What counts as found in a picture."""
+    moderation = config.moderation
+    labels = tuple(moderation.classifier_labels)
+    if not labels and moderation.classifier == NUDENET:
+        labels = EXPOSED
+    return AssistanceOptions(labels=labels, threshold=moderation.classifier_score_min)
+
+
+def scan_options(config: Config) -> ScanOptions:
+    """Which pictures are looked at that nobody has reported."""
+    moderation = config.moderation
+    return ScanOptions(mode=ScanMode(moderation.scan), pictures_per_s=moderation.scan_pictures_per_s)
+
+
+def assistant_options(config: Config) -> AssistantOptions | None:
+    """The service that may suggest something; None where there is none."""
+    moderation = config.moderation
+    if not moderation.assistant_url:
+        return None
+    key = moderation.assistant_key.get_secret_value()
+    return AssistantOptions(moderation.assistant_url, key=key, model=moderation.assistant_model)
+
+
 def changed_settings(old: Config, new: Config) -> Iterator[tuple[str, bool]]:
     """Settings that differ, each with whether it takes effect without a restart; their values are not told."""
     for section in type(old).model_fields:
         before, after = getattr(old, section), getattr(new, section)
         for key in type(before).model_fields:
             if getattr(before, key) != getattr(after, key):
-                yield f"{section}.{key}", section in RELOADABLE_SECTIONS
+                is_taken = section in RELOADABLE_SECTIONS and (section, key) not in RESTART_SETTINGS
+                yield f"{section}.{key}", is_taken
+
+
+def taken_config(old: Config, new: Config) -> Config:
+    """The configuration that holds once another one was read: what needs a restart is as it was."""
+    taken = {section: getattr(new, section) for section in RELOADABLE_SECTIONS}
+    for section, key in RESTART_SETTINGS:
+        taken[section] = taken[section].model_copy(update={key: getattr(getattr(old, section), key)})
+    return old.model_copy(update=taken)

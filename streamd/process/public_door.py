@@ -22,20 +22,26 @@ from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
+from streamd.doors.web.public.own_decisions import OwnDecisionDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.recorded_lists import RecordedLists
+from streamd.doors.web.public.report_pages import ReportPages
+from streamd.doors.web.public.reports import ReportRoutes
 from streamd.doors.web.public.studio import Studio
+from streamd.doors.web.public.transparency import Contacts, TransparencyRoutes
 from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
+from streamd.services.moderation.report_menu import ReportMenu
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
 if TYPE_CHECKING:
+    from streamd.doors.web.assets import StaticFiles
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
     from streamd.process.guards import Guards
@@ -139,6 +145,15 @@ class PublicDoor:
         enforcement = self._services.enforcement
         return enforcement is not None and recorded_id in enforcement.hidden
 
+    def _transparency(self, files: StaticFiles) -> TransparencyRoutes:
+        def contacts() -> Contacts:
+            said = self._config.moderation
+            return Contacts(said.contact_email, said.contact_post, said.legal_representative)
+
+        routes = TransparencyRoutes(files, contacts, self._services.counts)
+        self._services.machine.accounts.add_store(lambda: routes.held_bytes)
+        return routes
+
     def _web_handler(self) -> WebProtocol:
         assert self._runner is not None, "opened"
         server, port = self._runner.server, self._port
@@ -154,6 +169,7 @@ class PublicDoor:
             clip_s=config.clips.max_s if ClipMaker(config.clips.who).may(ClipMaker.VIEWERS) else 0,
             has_list=config.http.list,
             is_listed=self._channels.is_listed,
+            takes_reports=services.moderation is not None,
         )
         if not pages.has_player:
             log.warning(
@@ -162,6 +178,7 @@ class PublicDoor:
             )
         posters = services.posters
         own_recordings = OwnRecordingDesk(services.recorder, services.clock)
+        menu = ReportMenu() if services.moderation is not None else None
         studio = Studio(
             keys=services.verifier,
             streams=services.registry,
@@ -170,6 +187,7 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
+            decisions=_own_decisions(services),
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -228,6 +246,13 @@ class PublicDoor:
             pages=pages,
             studio=studio,
             obs=self._obs,
+            reports=ReportRoutes(services.moderation, menu)
+            if services.moderation is not None and menu is not None
+            else None,
+            report_pages=ReportPages(services.moderation, menu, pages.files, services.clock)
+            if services.moderation is not None and menu is not None
+            else None,
+            transparency=self._transparency(pages.files) if config.moderation.enabled else None,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,
             clock=services.clock,
@@ -235,3 +260,13 @@ class PublicDoor:
             hsts_max_age_s=config.http.hsts_max_age_s,
             key_set=services.playback.published,
         )
+
+
+def _own_decisions(services: Services) -> OwnDecisionDesk | None:
+    """What tells broadcasters of decisions, where there are any."""
+    if services.enforcement is None:
+        return None
+    moderation = services.moderation
+    if moderation is None:
+        return OwnDecisionDesk(services.enforcement)
+    return OwnDecisionDesk(services.enforcement, moderation.appeals, moderation.cases.store)

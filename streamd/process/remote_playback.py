@@ -12,6 +12,7 @@ from streamd.doors.web.models.playback import (
     PlaybackToken,
     RevocationAnswer,
 )
+from streamd.services.recording.recording_id import is_recording_id
 
 if TYPE_CHECKING:
     from streamd.process.admin_connection import Call
@@ -53,5 +54,6 @@ class RemotePlayback:
         return RevocationAnswer.model_validate_json(await self._call("POST", "/api/v1/playback/revoke", body))
 
     async def decide_playback(self, name: str, playback: object, *, reason: str) -> None:
-        """Decide who may watch a channel."""
-        await self._call("PATCH", f"/api/v1/users/{name}", {"playback": playback, "reason": reason})
+        """Decide who may watch a channel, or the recording of an id."""
+        place = "recordings" if is_recording_id(name) else "users"
+        await self._call("PATCH", f"/api/v1/{place}/{name}", {"playback": playback, "reason": reason})

@@ -23,7 +23,7 @@ from streamd.process.data_dir import RunningServer, ServerLock, admin_token, pre
 from streamd.process.doors import Doors, outgoing
 from streamd.process.log import configure_logging
 from streamd.process.loop_watch import LoopWatch
-from streamd.process.options import RELOADABLE_SECTIONS, changed_settings
+from streamd.process.options import changed_settings, taken_config
 from streamd.process.service_manager import ServiceManager
 from streamd.process.services import Services
 
@@ -111,9 +111,7 @@ class Server:
         taken = [name for name, is_reloadable in changes.items() if is_reloadable]
         left = [name for name, is_reloadable in changes.items() if not is_reloadable]
         # A setting that was left is told of at the next time, too.
-        self.config = config = self.config.model_copy(
-            update={section: getattr(config, section) for section in RELOADABLE_SECTIONS}
-        )
+        self.config = config = taken_config(self.config, config)
         self.services.configure(config)
         self._doors.configure(config)
         configure_logging(config.log.level, config.log.format, secrets=secrets_of(config), lines=self.services.lines)
@@ -137,16 +135,17 @@ class Server:
         self._doors.stop_accepting_encoders()
         self.services.note_stopping()
         registry = self.services.registry
-        channels = [*registry.channels()]
+        # Whoever is closed has no viewers any more, so they are looked for before anything is.
+        watched = [channel for channel in registry.channels() if any(channel.viewers.values())]
         if not self._ends.is_set():
             await self._doors.close_encoders(ServerRestartsError())
             # It is written before viewers are served, as the process may be killed then.
             await self.services.save_restart_record()
-            await self._drain(channels, self._ends)
+            await self._drain(watched, self._ends)
         if self._ends.is_set():
             await registry.end_all()
             await self._doors.close_encoders(PublishError("The server is stopping."))
-            await self._drain(channels, self._hurries)
+            await self._drain(watched, self._hurries)
         registry.dismiss_viewers()
         await self._doors.close(0 if self._hurries.is_set() else self.config.limits.drain_timeout_s)
         if self._ends.is_set():
@@ -201,7 +200,7 @@ class Server:
         """Serve viewers the last segments, and the end where there is one, until ``enough`` is said.
 
         Args:
-            channels: Those that were live; viewers of none have nothing to wait for.
+            channels: Those that were live and watched; where nobody watches, nobody is waited for.
             enough: Set to end the waiting.
         """
         # Complete segments are fetched within a playlist reload, one target duration at most.

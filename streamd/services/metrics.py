@@ -364,6 +364,13 @@ class Metrics:
             "Revocations and suspensions that hold in this process and are not written to the key store yet.",
             registry=self.registry,
         )
+        self.evidence_total = Counter(
+            "streamd_evidence_total",
+            "Pieces of evidence, by what came of them: kept, failed, refused.",
+            ["result"],
+            registry=r,
+        )
+        self.evidence_bytes = Gauge("streamd_evidence_bytes", "Bytes of all evidence on the disk.", registry=r)
         self.moderation_looks_total = Counter(
             "streamd_moderation_looks_total",
             "Pictures that the machine looked at, by why (report, scan) and what came of it: found, found_again, "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,19 +16,58 @@ import pytest_asyncio
 import fetch_player
 from tests.support.axe import Axe
 from tests.support.chromium import chromium
+from tests.support.server import run_server
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
+
+    from tests.support.server import LiveServer
 
 NPM_DIR = Path(__file__).parent
 NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 
 
-@pytest_asyncio.fixture
-async def browser() -> AsyncIterator[Browser]:
+class OneBrowser:
+    """One Chromium for all tests of a process: what a viewer has is in a context, and each has a new one."""
+
+    def __init__(self, held: AsyncExitStack) -> None:
+        self._held = held
+        self._running: Browser | None = None
+
+    async def running(self) -> Browser:
+        """It, started where it is not there: also where it ended in the middle of another test."""
+        if self._running is None or not self._running.is_connected():
+            await self._held.aclose()
+            self._running = await self._held.enter_async_context(chromium())
+        return self._running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def one_browser() -> AsyncIterator[OneBrowser]:
+    async with AsyncExitStack() as held:
+        yield OneBrowser(held)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(one_browser: OneBrowser) -> Browser:
     """A running Chromium."""
-    async with chromium() as running:
+    return await one_browser.running()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One server for tests that ask nothing of it but a channel; who looks at all that it has takes ``live_server``."""
+    with run_server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def channel() -> str:
+    """The name of a channel that ``server`` has not had before."""
+    return f"demo{next(_numbers)}"
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 # 1.2 Mb/s of video, 128 kb/s of audio, and what HTTP puts around it.
 STREAM_BPS = 1_400_000
@@ -51,13 +51,13 @@ CASES: dict[str, tuple[Conditions, float]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_it_plays_on(live_server: LiveServer, browser: Browser, name: str) -> None:
+async def test_it_plays_on(server: LiveServer, channel: str, browser: Browser, name: str) -> None:
     conditions, share = CASES[name]
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with BadNetwork(live_server.http_port).running() as network, viewer(browser) as watching:
+    with publish(server.rtmp_url, server.issue_key(channel)):
+        server.wait_until_playable(channel)
+        async with BadNetwork(server.http_port).running() as network, viewer(browser) as watching:
             network.conditions = conditions
-            await watching.open(f"http://127.0.0.1:{network.port}/watch/demo")
+            await watching.open(f"http://127.0.0.1:{network.port}/watch/{channel}")
             await watching.wait_for_state("playing")
             await watching.wait_until_moving(1)
             tell(name, await watching.watch_until(lambda got: got.played_s > share * got.watched_s, WATCH_S))
@@ -67,11 +67,11 @@ async def test_it_plays_on(live_server: LiveServer, browser: Browser, name: str)
 
 # What no buffer of a low-latency player bridges: it has to come back by itself.
 @pytest.mark.parametrize("name", ["standstill", "starved"])
-async def test_it_comes_back_by_itself(live_server: LiveServer, browser: Browser, name: str) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
-        async with BadNetwork(live_server.http_port).running() as network, viewer(browser) as watching:
-            await watching.open(f"http://127.0.0.1:{network.port}/watch/demo")
+async def test_it_comes_back_by_itself(server: LiveServer, channel: str, browser: Browser, name: str) -> None:
+    with publish(server.rtmp_url, server.issue_key(channel)):
+        server.wait_until_playable(channel)
+        async with BadNetwork(server.http_port).running() as network, viewer(browser) as watching:
+            await watching.open(f"http://127.0.0.1:{network.port}/watch/{channel}")
             await watching.wait_for_state("playing")
             await watching.wait_until_moving(2)
             if name == "standstill":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 MEDIA_S = 4
 WATCH_S = 8
@@ -63,25 +63,25 @@ async def watch(
 
 
 @pytest.mark.parametrize(("name", "tracks"), PLAYABLE, ids=[case[0] for case in PLAYABLE])
-async def test_plays(live_server: LiveServer, browser: Browser, name: str, tracks: Tracks) -> None:
+async def test_plays(server: LiveServer, browser: Browser, name: str, tracks: Tracks) -> None:
     tags = repeated(encoded(*tracks, MEDIA_S), 1000 * MEDIA_S)
 
     def is_good(got: Playback) -> bool:
         is_seen = (got.frames > 20 * WATCH_S) is bool(tracks[0])
         return is_seen and (got.audio_bytes > 0) is (name not in SILENT) and got.played_s > WATCH_S - 1
 
-    await watch(live_server, browser, name, tags, WATCH_S, is_good)
+    await watch(server, browser, name, tags, WATCH_S, is_good)
 
 
-async def test_captions_in_the_pictures_are_offered_and_shown(live_server: LiveServer, browser: Browser) -> None:
+async def test_captions_in_the_pictures_are_offered_and_shown(server: LiveServer, browser: Browser) -> None:
     tags = with_lines(repeated(encoded((H264,), (AAC,), MEDIA_S), 1000 * MEDIA_S))
     with (
-        TagPublisher(live_server.rtmp_port, live_server.issue_key("captions")) as publisher,
+        TagPublisher(server.rtmp_port, server.issue_key("captions")) as publisher,
         publishing(publisher, tags),
     ):
-        live_server.wait_until_playable("captions")
+        server.wait_until_playable("captions")
         async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/captions")
+            await watching.open(f"{server.http_url}/watch/captions")
             await watching.wait_for_state("playing")
             button = watching.page.get_by_role("button", name="Captions")
             await button.click(timeout=20_000)
@@ -102,13 +102,13 @@ async def test_captions_in_the_pictures_are_offered_and_shown(live_server: LiveS
     ],
 )
 async def test_picture_has_its_shape(
-    live_server: LiveServer, browser: Browser, name: str, aspect: SampleAspect, shown: list[int]
+    server: LiveServer, browser: Browser, name: str, aspect: SampleAspect, shown: list[int]
 ) -> None:
     tags = repeated(encoded((VideoTrack(aspect=aspect),), (AAC,), MEDIA_S), 1000 * MEDIA_S)
-    with TagPublisher(live_server.rtmp_port, live_server.issue_key(name)) as publisher, publishing(publisher, tags):
-        live_server.wait_until_playable(name)
+    with TagPublisher(server.rtmp_port, server.issue_key(name)) as publisher, publishing(publisher, tags):
+        server.wait_until_playable(name)
         async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/{name}")
+            await watching.open(f"{server.http_url}/watch/{name}")
             await watching.wait_for_state("playing")
             await watching.wait_until_moving(1)
             size = "(video => [video.videoWidth, video.videoHeight])(document.querySelector('video'))"
@@ -141,17 +141,17 @@ def is_audio(tag: FlvTag) -> bool:
     ],
 )
 async def test_track_that_is_late_is_seen_and_heard_without_a_reload(
-    live_server: LiveServer, browser: Browser, name: str, is_left_out: Callable[[FlvTag], bool]
+    server: LiveServer, browser: Browser, name: str, is_left_out: Callable[[FlvTag], bool]
 ) -> None:
     # Sequence headers come with every turn of the media, as with encoders that repeat them.
     tags = (tag for tag in repeated(encoded((H264,), (AAC,), MEDIA_S), 1000 * MEDIA_S) if not is_left_out(tag))
     await watch(
-        live_server, browser, name, tags, 16, lambda got: got.played_s > 14 and got.audio_bytes > 0 and got.frames > 0
+        server, browser, name, tags, 16, lambda got: got.played_s > 14 and got.audio_bytes > 0 and got.frames > 0
     )
 
 
-async def test_audio_that_stops_does_not_stop_the_picture(live_server: LiveServer, browser: Browser) -> None:
+async def test_audio_that_stops_does_not_stop_the_picture(server: LiveServer, browser: Browser) -> None:
     media = repeated(encoded((H264,), (AAC,), MEDIA_S), 1000 * MEDIA_S)
     tags = (tag for tag in media if not (is_audio(tag) and tag.timestamp_ms >= LATE_MS))
     # Silence takes the place of the sound before a player has played all that it has.
-    await watch(live_server, browser, "audio-stops", tags, 16, lambda got: got.played_s > 13 and got.stood_still_s < 2)
+    await watch(server, browser, "audio-stops", tags, 16, lambda got: got.played_s > 13 and got.stood_still_s < 2)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamd.formats.flv.tag import FlvTag
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 MEDIA_S = 2
 HOUR_MS = 3_600_000
@@ -68,23 +68,23 @@ async def wait_until_shown(watching: Viewer, width: int) -> None:
     await watching.wait_until_moving(2)
 
 
-def discontinuities(server: LiveServer) -> int:
-    return server.get("/live/demo/main.m3u8")[2].count(b"#EXT-X-DISCONTINUITY\n")
+def discontinuities(server: LiveServer, channel: str) -> int:
+    return server.get(f"/live/{channel}/main.m3u8")[2].count(b"#EXT-X-DISCONTINUITY\n")
 
 
 @pytest.mark.parametrize("mode", ["low", "lowest"])
 async def test_leaps_changes_and_returns_are_played_across(
-    live_server: LiveServer, browser: Browser, mode: str
+    server: LiveServer, channel: str, browser: Browser, mode: str
 ) -> None:
-    key = live_server.issue_key("demo")
-    with ChangingBroadcast(live_server.rtmp_port, key, media(H264_320), 1000 * MEDIA_S) as broadcast:
-        live_server.wait_until_playable("demo")
-        async with watching_in_mode(browser, f"{live_server.http_url}/watch/demo", mode) as watching:
+    key = server.issue_key(channel)
+    with ChangingBroadcast(server.rtmp_port, key, media(H264_320), 1000 * MEDIA_S) as broadcast:
+        server.wait_until_playable(channel)
+        async with watching_in_mode(browser, f"{server.http_url}/watch/{channel}", mode) as watching:
             await wait_until_shown(watching, 320)
             for leap_ms in (HOUR_MS, -HOUR_MS):
                 broadcast.change(leap_ms=leap_ms)
                 await watching.wait_until_moving(5)
-            assert discontinuities(live_server) >= 1
+            assert discontinuities(server, channel) >= 1
             broadcast.change(media(H264_160))
             await wait_until_shown(watching, 160)
             broadcast.change(media(VP9_256))
@@ -112,12 +112,12 @@ def with_holes(tags: Iterable[FlvTag], tag_type: TagType) -> Iterator[FlvTag]:
 @pytest.mark.parametrize("kind", [TagType.VIDEO, TagType.AUDIO])
 @pytest.mark.parametrize("mode", ["low", "lowest"])
 async def test_frames_that_the_encoder_drops_cost_no_others(
-    live_server: LiveServer, browser: Browser, mode: str, kind: TagType
+    server: LiveServer, channel: str, browser: Browser, mode: str, kind: TagType
 ) -> None:
     tags = with_holes(repeated(media(H264_320), 1000 * MEDIA_S), kind)
-    with TagPublisher(live_server.rtmp_port, live_server.issue_key("demo")) as publisher, publishing(publisher, tags):
-        live_server.wait_until_playable("demo")
-        async with watching_in_mode(browser, f"{live_server.http_url}/watch/demo", mode) as watching:
+    with TagPublisher(server.rtmp_port, server.issue_key(channel)) as publisher, publishing(publisher, tags):
+        server.wait_until_playable(channel)
+        async with watching_in_mode(browser, f"{server.http_url}/watch/{channel}", mode) as watching:
             await watching.wait_until_moving(4)
             # Without a hole, and so without one that reaches up to the next keyframe.
             assert await watching.page.evaluate("document.querySelector('video').buffered.length") == 1
@@ -146,25 +146,25 @@ async def test_a_server_that_ends_and_starts_again_is_waited_for(
                     broadcast.come_back(media(H264_160))
                     await wait_until_shown(watching, 160)
                     if mode == "low":
-                        assert discontinuities(second) == 1
+                        assert discontinuities(second, "demo") == 1
 
 
 @pytest.mark.parametrize(("pace", "code"), [(0.8, "starved"), (1.5, "faster_than_real_time")])
 async def test_a_publisher_whose_clock_is_not_ours_is_played_and_told(
-    live_server: LiveServer, browser: Browser, pace: float, code: str
+    server: LiveServer, channel: str, browser: Browser, pace: float, code: str
 ) -> None:
     tags = repeated(media(H264_320), 1000 * MEDIA_S)
     with (
-        TagPublisher(live_server.rtmp_port, live_server.issue_key("demo")) as publisher,
+        TagPublisher(server.rtmp_port, server.issue_key(channel)) as publisher,
         publishing(publisher, tags, pace),
     ):
-        live_server.wait_until_playable("demo")
+        server.wait_until_playable(channel)
         async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.open(f"{server.http_url}/watch/{channel}")
             await watching.wait_for_state("playing")
 
             def is_told() -> bool:
-                findings = live_server.admin("GET", "/api/v1/streams/demo")["health"]["findings"]
+                findings = server.admin("GET", f"/api/v1/streams/{channel}")["health"]["findings"]
                 return code in {finding["code"] for finding in findings}
 
             await asyncio.to_thread(wait_until, is_told, PATIENCE_S, f"{code} in health")

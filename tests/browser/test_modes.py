@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 PUSH_LATENCY_MS_MAX = 1000
 # Each stall teaches the player to keep more in hand: up to 1.2 s, and playback is let be within 0.25 s of that.
@@ -69,26 +69,26 @@ async def wait_until_close(watching: Viewer) -> None:
     )
 
 
-async def test_the_lowest_latency_is_under_a_second(live_server: LiveServer, browser: Browser) -> None:
-    async with live_viewer(live_server, browser) as watching:
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+async def test_the_lowest_latency_is_under_a_second(server: LiveServer, channel: str, browser: Browser) -> None:
+    async with live_viewer(server, browser, channel) as watching:
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await assert_mode_plays(watching, "lowest", "mp4")
         await watching.watch_until(lambda got: got.is_smooth and is_close(got), WATCH_S)
         assert watching.errors == []
-        pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
+        pushed = [request for request in watching.requests if request.endswith(f"/live/{channel}.mp4")]
         assert len(pushed) == 1
         assert not [request for request in watching.requests if request.endswith(".m3u8")]
 
 
 async def test_each_mode_can_be_chosen_while_another_plays_and_is_kept(
-    live_server: LiveServer, browser: Browser
+    server: LiveServer, channel: str, browser: Browser
 ) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")):
-        live_server.wait_until_playable("demo")
+    with publish(server.rtmp_url, server.issue_key(channel)):
+        server.wait_until_playable(channel)
         # Plain HLS begins three segments back, so there have to be some.
         await asyncio.sleep(STABLE_S)
         async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.open(f"{server.http_url}/watch/{channel}")
             await watching.wait_for_state("playing")
             await assert_mode_plays(watching, "low", "hls")
             assert await watching.data("low-latency") == "true"
@@ -112,10 +112,10 @@ async def test_each_mode_can_be_chosen_while_another_plays_and_is_kept(
 
 
 async def test_going_back_and_to_live_again_works_on_the_pushed_stream(
-    live_server: LiveServer, browser: Browser
+    server: LiveServer, channel: str, browser: Browser
 ) -> None:
-    async with live_viewer(live_server, browser) as watching:
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+    async with live_viewer(server, browser, channel) as watching:
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await watching.wait_until_moving(6)
         await watching.page.keyboard.press("ArrowLeft")
         await watching.page.wait_for_selector("#player[data-at-live=false]", state="attached")
@@ -128,7 +128,7 @@ async def test_going_back_and_to_live_again_works_on_the_pushed_stream(
 
 @pytest.mark.parametrize("answer", ["aborted", "not found", "nothing", "no media"])
 async def test_where_the_pushed_stream_does_not_come_low_latency_plays(
-    live_server: LiveServer, browser: Browser, answer: str
+    server: LiveServer, channel: str, browser: Browser, answer: str
 ) -> None:
     async def refuse(route: Route) -> None:
         if answer == "aborted":
@@ -140,20 +140,20 @@ async def test_where_the_pushed_stream_does_not_come_low_latency_plays(
         else:
             await route.fulfill(status=200, content_type="video/mp4", body=b"<p>Log in to the hotel's network</p>" * 99)
 
-    async with live_viewer(live_server, browser) as watching:
-        await watching.page.route("**/live/demo.mp4", refuse)
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+    async with live_viewer(server, browser, channel) as watching:
+        await watching.page.route(f"**/live/{channel}.mp4", refuse)
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await assert_mode_plays(watching, "low", "hls")
         assert "Lowest latency does not play well here" in await watching.page.inner_text("#toast")
         # To choose it again is to try it again.
-        await watching.page.unroute("**/live/demo.mp4")
+        await watching.page.unroute(f"**/live/{channel}.mp4")
         await choose(watching, "lowest")
         await assert_mode_plays(watching, "lowest", "mp4")
         assert watching.errors == []
 
 
 async def test_a_connection_that_ends_is_made_again_and_one_that_always_does_is_given_up(
-    live_server: LiveServer, browser: Browser
+    server: LiveServer, channel: str, browser: Browser
 ) -> None:
     # A reader of the page's own breaks off after some media, as a proxy with a limit of time does.
     cut = """
@@ -169,16 +169,18 @@ async def test_a_connection_that_ends_is_made_again_and_one_that_always_does_is_
       return got;
     };
     """
-    async with live_viewer(live_server, browser) as watching:
+    async with live_viewer(server, browser, channel) as watching:
         await watching.page.add_init_script(cut)
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await assert_mode_plays(watching, "low", "hls")
-        pushed = [request for request in watching.requests if request.endswith("/live/demo.mp4")]
+        pushed = [request for request in watching.requests if request.endswith(f"/live/{channel}.mp4")]
         assert len(pushed) == 3
         assert watching.errors == []
 
 
-async def test_a_pushed_stream_that_keeps_stalling_is_given_up(live_server: LiveServer, browser: Browser) -> None:
+async def test_a_pushed_stream_that_keeps_stalling_is_given_up(
+    server: LiveServer, channel: str, browser: Browser
+) -> None:
     # Media comes a second late every third second.
     delay = """
     const pull = ReadableStreamDefaultReader.prototype.read;
@@ -191,23 +193,23 @@ async def test_a_pushed_stream_that_keeps_stalling_is_given_up(live_server: Live
       return pull.call(this);
     };
     """
-    async with live_viewer(live_server, browser) as watching:
+    async with live_viewer(server, browser, channel) as watching:
         await watching.page.add_init_script(delay)
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await watching.page.wait_for_selector("body[data-mode=low]", state="attached")
         assert int(await watching.data("stalls") or 0) >= 3
 
 
 async def test_the_end_is_said_in_the_lowest_mode_and_the_next_broadcast_starts(
-    live_server: LiveServer, browser: Browser
+    server: LiveServer, channel: str, browser: Browser
 ) -> None:
-    key = live_server.issue_key("demo")
+    key = server.issue_key(channel)
     async with viewer(browser) as watching:
         await watching.page.add_init_script("localStorage.setItem('streamd.mode', 'lowest')")
-        await watching.open(f"{live_server.http_url}/watch/demo")
+        await watching.open(f"{server.http_url}/watch/{channel}")
         await watching.wait_for_state("offline")
         for _ in range(2):
-            with publish(live_server.rtmp_url, key) as broadcast:
+            with publish(server.rtmp_url, key) as broadcast:
                 await watching.wait_for_state("playing")
                 await assert_mode_plays(watching, "lowest", "mp4")
                 broadcast.stop()
@@ -217,7 +219,7 @@ async def test_the_end_is_said_in_the_lowest_mode_and_the_next_broadcast_starts(
 
 
 async def test_a_server_that_does_not_know_the_tracks_yet_is_asked_again(
-    live_server: LiveServer, browser: Browser
+    server: LiveServer, channel: str, browser: Browser
 ) -> None:
     unknown: list[dict[str, object]] = [{"variants": [], "push_codecs": None}] * 2
 
@@ -226,70 +228,72 @@ async def test_a_server_that_does_not_know_the_tracks_yet_is_asked_again(
         stream = await answer.json() | (unknown.pop() if unknown else {})
         await route.fulfill(response=answer, json=stream)
 
-    async with live_viewer(live_server, browser) as watching:
-        await watching.page.route("**/api/v1/streams/demo", forget)
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+    async with live_viewer(server, browser, channel) as watching:
+        await watching.page.route(f"**/api/v1/streams/{channel}", forget)
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await assert_mode_plays(watching, "lowest", "mp4")
         assert unknown == []
         assert not [request for request in watching.requests if request.endswith(".m3u8")]
         assert watching.errors == []
 
 
-async def test_the_lowest_mode_needs_no_whole_segment(live_server: LiveServer, browser: Browser) -> None:
+async def test_the_lowest_mode_needs_no_whole_segment(server: LiveServer, channel: str, browser: Browser) -> None:
     async def forget(route: Route) -> None:
         answer = await route.fetch()
         await route.fulfill(response=answer, json=await answer.json() | {"variants": []})
 
-    async with live_viewer(live_server, browser) as watching:
-        await watching.page.route("**/api/v1/streams/demo", forget)
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+    async with live_viewer(server, browser, channel) as watching:
+        await watching.page.route(f"**/api/v1/streams/{channel}", forget)
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await assert_mode_plays(watching, "lowest", "mp4")
         assert not [request for request in watching.requests if request.endswith(".m3u8")]
 
 
 async def test_a_broadcaster_who_comes_back_is_waited_for_in_the_lowest_mode(
-    live_server: LiveServer, browser: Browser
+    server: LiveServer, channel: str, browser: Browser
 ) -> None:
-    key = live_server.issue_key("demo")
+    key = server.issue_key(channel)
     async with viewer(browser) as watching:
-        with publish(live_server.rtmp_url, key) as broadcast:
-            live_server.wait_until_playable("demo")
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+        with publish(server.rtmp_url, key) as broadcast:
+            server.wait_until_playable(channel)
+            await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
             await assert_mode_plays(watching, "lowest", "mp4")
             broadcast.kill()
         await watching.page.wait_for_function(
             "() => document.getElementById('hint').textContent === 'Waiting for the broadcaster…'"
         )
-        with publish(live_server.rtmp_url, key):
+        with publish(server.rtmp_url, key):
             await watching.page.wait_for_selector("body:not([data-buffering])", state="attached")
             await assert_mode_plays(watching, "lowest", "mp4")
             await wait_until_close(watching)
         assert watching.errors == []
 
 
-async def test_a_takedown_is_said_in_the_lowest_mode(live_server: LiveServer, browser: Browser) -> None:
-    async with live_viewer(live_server, browser) as watching:
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+async def test_a_takedown_is_said_in_the_lowest_mode(server: LiveServer, channel: str, browser: Browser) -> None:
+    async with live_viewer(server, browser, channel) as watching:
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await watching.wait_until_moving(1)
-        live_server.admin("PATCH", "/api/v1/users/demo", {"state": "suspended"})
+        server.admin("PATCH", f"/api/v1/users/{channel}", {"state": "suspended"})
         await watching.wait_for_state("gone")
 
 
 @pytest.mark.parametrize("tracks", [{"has_audio": False}, {"has_video": False}], ids=["video", "audio"])
 async def test_one_track_alone_plays_in_the_lowest_mode(
-    live_server: LiveServer, browser: Browser, tracks: dict[str, bool]
+    server: LiveServer, channel: str, browser: Browser, tracks: dict[str, bool]
 ) -> None:
-    async with live_viewer(live_server, browser, order=tracks) as watching:
-        await open_in_mode(watching, f"{live_server.http_url}/watch/demo", "lowest")
+    async with live_viewer(server, browser, channel, order=tracks) as watching:
+        await open_in_mode(watching, f"{server.http_url}/watch/{channel}", "lowest")
         await assert_mode_plays(watching, "lowest", "mp4")
         await watching.watch_until(is_close, 3)
         assert watching.errors == []
 
 
 class TestMenu:
-    async def test_keyboard_and_screen_reader_can_use_it(self, live_server: LiveServer, browser: Browser) -> None:
-        async with live_viewer(live_server, browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/demo")
+    async def test_keyboard_and_screen_reader_can_use_it(
+        self, server: LiveServer, channel: str, browser: Browser
+    ) -> None:
+        async with live_viewer(server, browser, channel) as watching:
+            await watching.open(f"{server.http_url}/watch/{channel}")
             await watching.wait_for_state("playing")
             page = watching.page
             button = page.get_by_role("button", name="Latency: Low latency")
@@ -329,10 +333,10 @@ class TestMenu:
     @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     async def test_it_lies_within_the_player_and_says_the_delay(
-        self, live_server: LiveServer, browser: Browser, tmp_path: Path, size: tuple[int, int], scheme: Scheme
+        self, server: LiveServer, channel: str, browser: Browser, tmp_path: Path, size: tuple[int, int], scheme: Scheme
     ) -> None:
-        async with live_viewer(live_server, browser, size, scheme) as watching:
-            await watching.open(f"{live_server.http_url}/watch/demo")
+        async with live_viewer(server, browser, channel, size, scheme) as watching:
+            await watching.open(f"{server.http_url}/watch/{channel}")
             await watching.wait_for_state("playing")
             await watching.page.hover("#player")
             await watching.page.click("#mode")
@@ -350,8 +354,8 @@ class TestMenu:
             )
             await watching.screenshot(tmp_path / f"menu-{size[0]}-{scheme}.png")
 
-    async def test_without_a_choice_there_is_none(self, live_server: LiveServer, browser: Browser) -> None:
-        async with live_viewer(live_server, browser) as watching:
-            await open_in_mode(watching, f"{live_server.http_url}/watch/demo?player=native", "lowest")
+    async def test_without_a_choice_there_is_none(self, server: LiveServer, channel: str, browser: Browser) -> None:
+        async with live_viewer(server, browser, channel) as watching:
+            await open_in_mode(watching, f"{server.http_url}/watch/{channel}?player=native", "lowest")
             assert await watching.data("engine") == "native"
             assert await watching.page.is_hidden("#mode")

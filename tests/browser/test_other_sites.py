@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 VENDOR = Path(streamd.__file__).parent / "doors" / "web" / "static" / "vendor"
 HAS_BOTH = "(video => video.webkitAudioDecodedByteCount > 0 && video.videoWidth > 0)(document.querySelector('video'))"
@@ -104,7 +104,7 @@ async def wait_until_at(watching: Viewer, media_s: float) -> None:
     ],
 )
 async def test_a_track_that_is_late_or_away_for_a_while_ends_no_player(
-    live_server: LiveServer,
+    server: LiveServer,
     browser: Browser,
     other_site: str,
     name: str,
@@ -114,18 +114,18 @@ async def test_a_track_that_is_late_or_away_for_a_while_ends_no_player(
     media = repeated(encoded((VideoTrack(),), (AudioTrack(),), MEDIA_S), 1000 * MEDIA_S)
     tags = (tag for tag in media if not is_left_out(tag))
     with contextlib.ExitStack() as stack:
-        publisher = stack.enter_context(TagPublisher(live_server.rtmp_port, live_server.issue_key(name)))
+        publisher = stack.enter_context(TagPublisher(server.rtmp_port, server.issue_key(name)))
         stack.enter_context(publishing(publisher, tags))
-        live_server.wait_until_playable(name)
+        server.wait_until_playable(name)
         async with viewer(browser) as watching:
-            await watching.open(f"{other_site}?source={live_server.playlist_url(name)}{latency}")
+            await watching.open(f"{other_site}?source={server.playlist_url(name)}{latency}")
             await wait_until_at(watching, 1)
             is_away = name == "video-away"
             changed_s = (CHANGE_MS + AWAY_MS * is_away) / 1000
             # Four segments behind the last change.
             await wait_until_at(watching, changed_s + 8)
             # Who comes now has picture and sound.
-            await watching.open(f"{other_site}?source={live_server.playlist_url(name)}{latency}")
+            await watching.open(f"{other_site}?source={server.playlist_url(name)}{latency}")
             await watching.page.wait_for_function(HAS_BOTH, timeout=1000 * PATIENCE_S)
             await watching.wait_until_moving(2)
             assert await watching.page.evaluate("window.said") == []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 # The promise of a pushed stream: less than a second behind what has arrived.
 BEHIND_S_MAX = 1.0
@@ -114,32 +114,36 @@ async def assert_plays_close_to_live(watching: Viewer) -> None:
     assert watching.errors == []
 
 
-async def test_http_flv_plays_with_mpegts_js(live_server: LiveServer, browser: Browser, mpegts_js: str) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")) as broadcast:
-        live_server.wait_until_playable("demo")
+async def test_http_flv_plays_with_mpegts_js(
+    server: LiveServer, channel: str, browser: Browser, mpegts_js: str
+) -> None:
+    with publish(server.rtmp_url, server.issue_key(channel)) as broadcast:
+        server.wait_until_playable(channel)
         async with viewer(browser) as watching:
             await open_player(watching)
             await watching.page.add_script_tag(content=mpegts_js)
-            await watching.page.evaluate(_PLAY_FLV, f"{live_server.http_url}/live/demo.flv")
+            await watching.page.evaluate(_PLAY_FLV, f"{server.http_url}/live/{channel}.flv")
             await assert_plays_close_to_live(watching)
             assert await watching.data("error") is None
             broadcast.stop()
             await watching.page.wait_for_selector("body[data-loading=complete]", state="attached")
 
 
-async def test_the_endless_mp4_plays_in_a_plain_video_element(live_server: LiveServer, browser: Browser) -> None:
-    with publish(live_server.rtmp_url, live_server.issue_key("demo")) as broadcast:
-        live_server.wait_until_playable("demo")
+async def test_the_endless_mp4_plays_in_a_plain_video_element(
+    server: LiveServer, channel: str, browser: Browser
+) -> None:
+    with publish(server.rtmp_url, server.issue_key(channel)) as broadcast:
+        server.wait_until_playable(channel)
         async with viewer(browser) as watching:
             await open_player(watching)
-            await watching.page.evaluate(_PLAY_MP4, f"{live_server.http_url}/live/demo.mp4")
+            await watching.page.evaluate(_PLAY_MP4, f"{server.http_url}/live/{channel}.mp4")
             await assert_plays_close_to_live(watching)
             broadcast.stop()
             await watching.wait_for_state("ended")
 
 
 async def test_mpegts_js_goes_on_behind_a_leap_and_a_return(
-    live_server: LiveServer, browser: Browser, mpegts_js: str
+    server: LiveServer, channel: str, browser: Browser, mpegts_js: str
 ) -> None:
     media = encoded((VideoTrack(),), (AudioTrack(),), 2)
 
@@ -149,12 +153,12 @@ async def test_mpegts_js_goes_on_behind_a_leap_and_a_return(
         )
         await watching.wait_until_moving(3)
 
-    with ChangingBroadcast(live_server.rtmp_port, live_server.issue_key("demo"), media, 2_000) as broadcast:
-        live_server.wait_until_playable("demo")
+    with ChangingBroadcast(server.rtmp_port, server.issue_key(channel), media, 2_000) as broadcast:
+        server.wait_until_playable(channel)
         async with viewer(browser) as watching:
             await open_player(watching)
             await watching.page.add_script_tag(content=mpegts_js)
-            await watching.page.evaluate(_KEEP_PLAYING_FLV, f"{live_server.http_url}/live/demo.flv")
+            await watching.page.evaluate(_KEEP_PLAYING_FLV, f"{server.http_url}/live/{channel}.flv")
             await watching.wait_until_moving(3)
             for leap_ms in (3_600_000, -3_600_000):
                 before = int(await watching.data("players") or 0)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 # What can be pressed, and the name of the channel.
 BOXES = """() => [...document.querySelectorAll(".player button, .player input, .title h1 a")]
@@ -59,7 +59,7 @@ async def test_in_a_frame_of_any_size_nothing_lies_on_anything(live_server: Live
 
 @pytest.mark.parametrize("size", [(844, 390), (1280, 480)], ids=["phone sideways", "low window"])
 async def test_a_low_window_is_the_players(live_server: LiveServer, browser: Browser, size: tuple[int, int]) -> None:
-    async with live_viewer(live_server, browser, size) as watching:
+    async with live_viewer(live_server, browser, size=size) as watching:
         page = watching.page
         await watching.open(f"{live_server.http_url}/watch/demo")
         await watching.wait_for_state("playing")

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 LATENCY_MS_MAX = 3000
-WATCH_S = 20
+# Five segments, and twenty parts.
+WATCH_S = 10
 # What a viewer is promised, and what a loaded machine may add to it.
 STANDING_MS_MAX = 3_000 + 5_000
 
@@ -34,10 +35,10 @@ async def wait_until_playing(watching: Viewer, url: str) -> None:
 
 class TestLowLatency:
     async def test_plays_at_once_without_a_stall_and_close_to_live(
-        self, live_server: LiveServer, browser: Browser
+        self, server: LiveServer, channel: str, browser: Browser
     ) -> None:
-        async with live_viewer(live_server, browser) as watching:
-            await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+        async with live_viewer(server, browser, channel) as watching:
+            await wait_until_playing(watching, f"{server.http_url}/watch/{channel}")
             # Catching up with live is allowed to be a tenth faster.
             await watching.watch_until(
                 lambda got: (
@@ -55,9 +56,9 @@ class TestLowLatency:
 class TestNative:
     """Chromium's own HLS: a second player that has nothing of hls.js."""
 
-    async def test_plays_without_a_stall(self, live_server: LiveServer, browser: Browser) -> None:
-        async with live_viewer(live_server, browser) as watching:
-            await wait_until_playing(watching, f"{live_server.http_url}/watch/demo?player=native")
+    async def test_plays_without_a_stall(self, server: LiveServer, channel: str, browser: Browser) -> None:
+        async with live_viewer(server, browser, channel) as watching:
+            await wait_until_playing(watching, f"{server.http_url}/watch/{channel}?player=native")
             # It starts while the playlist is short and may wait for the second segment.
             await watching.wait_until_moving(6)
             # Chromium's own player slows down a little where its buffer is short.
@@ -70,15 +71,15 @@ class TestNative:
 
 class TestComingAndGoing:
     async def test_starts_by_itself_says_when_it_is_over_and_starts_again(
-        self, live_server: LiveServer, browser: Browser
+        self, server: LiveServer, channel: str, browser: Browser
     ) -> None:
-        key = live_server.issue_key("demo")
+        key = server.issue_key(channel)
         async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.open(f"{server.http_url}/watch/{channel}")
             await watching.wait_for_state("offline")
-            assert await watching.page.inner_text("#notice-title") == "demo is offline"
+            assert await watching.page.inner_text("#notice-title") == f"{channel} is offline"
             for _ in range(2):
-                with publish(live_server.rtmp_url, key) as broadcast:
+                with publish(server.rtmp_url, key) as broadcast:
                     await watching.wait_for_state("playing")
                     await watching.wait_until_moving(2)
                     broadcast.stop()
@@ -87,51 +88,53 @@ class TestComingAndGoing:
             assert len([request for request in watching.requests if "/watch/" in request]) == 1
             assert watching.errors == []
 
-    async def test_revoking_the_key_ends_it_for_the_viewer(self, live_server: LiveServer, browser: Browser) -> None:
-        key = live_server.issue_key("demo")
-        with publish(live_server.rtmp_url, key):
-            live_server.wait_until_playable("demo")
+    async def test_revoking_the_key_ends_it_for_the_viewer(
+        self, server: LiveServer, channel: str, browser: Browser
+    ) -> None:
+        key = server.issue_key(channel)
+        with publish(server.rtmp_url, key):
+            server.wait_until_playable(channel)
             async with viewer(browser) as watching:
-                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                await wait_until_playing(watching, f"{server.http_url}/watch/{channel}")
                 key_id = key.split("_")[1]
-                live_server.revoke(key_id)
+                server.revoke(key_id)
                 await watching.wait_for_state("ended")
 
     async def test_who_waits_is_told_by_the_server_and_plays_at_once(
-        self, live_server: LiveServer, browser: Browser
+        self, server: LiveServer, channel: str, browser: Browser
     ) -> None:
-        key = live_server.issue_key("demo")
+        key = server.issue_key(channel)
         async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.open(f"{server.http_url}/watch/{channel}")
             await watching.wait_for_state("offline")
             await watching.page.wait_for_timeout(1_000)
-            assert self._asked(watching) == ["", "unless=offline"]
-            with publish(live_server.rtmp_url, key):
+            assert self._asked(watching, channel) == ["", "unless=offline"]
+            with publish(server.rtmp_url, key):
                 await watching.wait_for_state("playing")
             # It began with the answer to that question, or to one after it if the broadcaster was connecting.
-            assert self._asked(watching)[2:] in ([], ["unless=starting"])
+            assert self._asked(watching, channel)[2:] in ([], ["unless=starting"])
 
     @staticmethod
-    def _asked(watching: Viewer) -> list[str]:
+    def _asked(watching: Viewer, channel: str) -> list[str]:
         """What the page has asked about the channel: the query of each question."""
         questions = [request.partition("?") for request in watching.requests]
-        return [query for path, _, query in questions if path.endswith("/api/v1/streams/demo")]
+        return [query for path, _, query in questions if path.endswith(f"/api/v1/streams/{channel}")]
 
     async def test_a_broadcaster_who_is_connecting_is_not_called_offline(
-        self, live_server: LiveServer, browser: Browser
+        self, server: LiveServer, channel: str, browser: Browser
     ) -> None:
         async with viewer(browser) as watching:
             await watching.page.route(
-                "**/api/v1/streams/demo*",
+                f"**/api/v1/streams/{channel}*",
                 lambda route: route.fulfill(status=404, json={"status": 404, "state": "starting"}),
             )
-            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.open(f"{server.http_url}/watch/{channel}")
             await watching.page.wait_for_selector("#notice-title:text('connected')")
             assert await watching.page.inner_text("#badge") == "Connecting".upper()
 
-    async def test_a_waiting_page_asks_gently(self, live_server: LiveServer, browser: Browser) -> None:
+    async def test_a_waiting_page_asks_gently(self, server: LiveServer, browser: Browser) -> None:
         async with viewer(browser) as watching:
-            await watching.open(f"{live_server.http_url}/watch/nobody")
+            await watching.open(f"{server.http_url}/watch/nobody")
             await watching.wait_for_state("offline")
             await watching.page.wait_for_timeout(8_000)
             asked = [request for request in watching.requests if "/api/" in request]
@@ -141,13 +144,13 @@ class TestComingAndGoing:
 
 class TestWhatTheBadgeSays:
     async def test_a_frozen_broadcaster_is_waited_for_and_the_viewers_line_is_not_blamed(
-        self, live_server: LiveServer, browser: Browser
+        self, server: LiveServer, channel: str, browser: Browser
     ) -> None:
-        key = live_server.issue_key("demo")
-        with publish(live_server.rtmp_url, key) as broadcast:
-            live_server.wait_until_playable("demo")
+        key = server.issue_key(channel)
+        with publish(server.rtmp_url, key) as broadcast:
+            server.wait_until_playable(channel)
             async with viewer(browser) as watching:
-                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                await wait_until_playing(watching, f"{server.http_url}/watch/{channel}")
                 badge = watching.page.locator("#badge")
                 await expect(badge).to_have_text("Live")
                 broadcast.process.send_signal(signal.SIGSTOP)
@@ -159,19 +162,19 @@ class TestWhatTheBadgeSays:
                 await watching.wait_for_state("playing")
                 await expect(badge).to_have_text("Live", timeout=STANDING_MS_MAX)
 
-    async def test_sound_alone_has_a_face(self, live_server: LiveServer, browser: Browser) -> None:
-        key = live_server.issue_key("demo")
-        with publish(live_server.rtmp_url, key, has_video=False):
-            live_server.wait_until_playable("demo")
+    async def test_sound_alone_has_a_face(self, server: LiveServer, channel: str, browser: Browser) -> None:
+        key = server.issue_key(channel)
+        with publish(server.rtmp_url, key, has_video=False):
+            server.wait_until_playable(channel)
             async with viewer(browser) as watching:
-                await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+                await wait_until_playing(watching, f"{server.http_url}/watch/{channel}")
                 assert "Sound only" in await watching.page.inner_text(".sound-only")
 
 
 class TestControls:
-    async def test_keys_do_what_people_expect(self, live_server: LiveServer, browser: Browser) -> None:
-        async with live_viewer(live_server, browser) as watching:
-            await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+    async def test_keys_do_what_people_expect(self, server: LiveServer, channel: str, browser: Browser) -> None:
+        async with live_viewer(server, browser, channel) as watching:
+            await wait_until_playing(watching, f"{server.http_url}/watch/{channel}")
             page = watching.page
 
             async def holds(condition: str) -> None:
@@ -194,9 +197,11 @@ class TestControls:
             await holds("document.fullscreenElement === null")
             assert watching.errors == []
 
-    async def test_going_back_stays_back_until_live_is_pressed(self, live_server: LiveServer, browser: Browser) -> None:
-        async with live_viewer(live_server, browser) as watching:
-            await wait_until_playing(watching, f"{live_server.http_url}/watch/demo")
+    async def test_going_back_stays_back_until_live_is_pressed(
+        self, server: LiveServer, channel: str, browser: Browser
+    ) -> None:
+        async with live_viewer(server, browser, channel) as watching:
+            await wait_until_playing(watching, f"{server.http_url}/watch/{channel}")
             await watching.wait_until_moving(6)
             await watching.page.keyboard.press("ArrowLeft")
             await watching.page.wait_for_selector("#player[data-at-live=false]", state="attached")
@@ -227,10 +232,10 @@ class TestChannelList:
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 async def test_nothing_is_wider_than_the_window(
-    live_server: LiveServer, browser: Browser, size: tuple[int, int]
+    server: LiveServer, channel: str, browser: Browser, size: tuple[int, int]
 ) -> None:
     async with viewer(browser, size, "light") as watching:
-        for path in ("/", "/watch/demo", f"/watch/{'w' * 64}", "/watch/No"):
-            await watching.open(live_server.http_url + path)
+        for path in ("/", f"/watch/{channel}", f"/watch/{'w' * 64}", "/watch/No"):
+            await watching.open(server.http_url + path)
             width = await watching.page.evaluate("document.documentElement.scrollWidth")
             assert width <= size[0], path

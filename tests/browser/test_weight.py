@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 # Issue 7: the watch page before media.
 WATCH_BYTES_MAX = 250_000
@@ -65,7 +65,7 @@ async def test_the_watch_page_is_light_and_is_fetched_once(live_server: LiveServ
 async def test_nothing_moves_when_a_stream_begins(
     live_server: LiveServer, browser: Browser, size: tuple[int, int]
 ) -> None:
-    async with live_viewer(live_server, browser, size) as watching:
+    async with live_viewer(live_server, browser, size=size) as watching:
         await watching.page.add_init_script(_SHIFTS)
         await watching.open(f"{live_server.http_url}/watch/demo")
         await watching.wait_for_state("playing")

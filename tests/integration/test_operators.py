@@ -96,7 +96,7 @@ def test_a_revocation_on_the_store_reaches_a_server_that_shares_it(tmp_path: Pat
 
 
 def test_every_call_of_a_server_with_all_it_has_is_open_to_just_the_roles_that_may(tmp_path: Path) -> None:
-    with run_server(tmp_path, recording__mode="asked") as server:
+    with run_server(tmp_path, recording__mode="asked", moderation__enabled="true") as server:
         document = server.admin("GET", "/openapi.json")
         calls = [
             (method.upper(), path)

@@ -327,6 +327,26 @@ def test_a_recording_is_locked_as_its_channel(tmp_path: Path) -> None:
             assert next(container.decode(video=0)) is not None
         server.admin("POST", "/api/v1/playback/revoke", {"jti": made["jti"]})
         assert server.get(f"{at}/{ticket}/{media}")[0] == 403
+        # What is withdrawn of a channel is withdrawn of its recordings.
+        time.sleep(1.1)
+        other = token_of(server, channel=recording["id"])
+        ticket = re.findall(rb"^(~[^/]+)/", server.get(other["playlist"])[2], re.MULTILINE)[0].decode()
+        assert server.get(f"{at}/{ticket}/{media}")[0] == 200
+        assert server.admin("POST", "/api/v1/playback/revoke", {"channel": "demo"})["ended"] >= 1
+        assert server.get(f"{at}/{ticket}/{media}")[0] == 403
+        assert server.get(other["playlist"])[0] == 403
+        # One recording is not as its channel.
+        assert "Everybody" in server.command("playback", "unlock", recording["id"])
+        assert server.get(f"{at}/index.m3u8")[0] == 200
+        assert server.get(f"{at}/{media}")[0] == 200
+        assert recordings(server)[0]["playback"] == "public"
+        assert server.get("/live/demo/index.m3u8")[0] == 401
+        changed = server.admin("PATCH", f"/api/v1/recordings/{recording['id']}", {"playback": None, "title": "A"})
+        assert (changed["playback"], changed["title"]) == (None, "A")
+        assert server.get(f"{at}/index.m3u8")[0] == 401
+        assert "locked" in server.command("playback", "lock", recording["id"], "--hook")
+        server.admin("DELETE", f"/api/v1/recordings/{recording['id']}")
+        assert server.get(f"{at}/index.m3u8")[0] == 410
 
 
 def test_a_recording_and_a_clip_of_a_channel_with_a_password(tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ def test_broadcasts_end_where_the_operator_says_so(tmp_path: Path, times: int) -
         key = server.issue_key(NAME)
         with ChangingBroadcast(server.rtmp_port, key, H264, 1000 * MEDIA_S):
             server.wait_until_playable(NAME)
+            # Somebody watches, whom the server waits for.
+            assert server.get(PLAYLIST)[0] == 200
             for _ in range(times):
                 server.process.send_signal(signal.SIGTERM)
                 server.wait_for_log("stream.reconnecting" if times == 2 else "stream.ended")
@@ -126,3 +128,16 @@ def test_broadcasts_end_where_the_operator_says_so(tmp_path: Path, times: int) -
     with run_server(tmp_path) as following:
         assert not following.log_events("stream.restored")
         assert following.get(PLAYLIST)[0] == 404
+
+
+def test_nobody_who_watches_is_nobody_to_wait_for(tmp_path: Path) -> None:
+    """A target duration of 10 s is what viewers would be given."""
+    with run_server(tmp_path, hls__segment_target_ms=10_000) as first:
+        key = first.issue_key(NAME)
+        with ChangingBroadcast(first.rtmp_port, key, H264, 1000 * MEDIA_S):
+            first.wait_for_log("stream.playable")
+            first.process.send_signal(signal.SIGTERM)
+            assert first.process.wait(8) == 0
+        assert first.wait_for_log("stream.reconnecting")["stream"] == NAME
+    with run_server(tmp_path) as second:
+        assert second.wait_for_log("stream.restored")["stream"] == NAME

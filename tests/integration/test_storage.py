@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -429,21 +430,34 @@ async def test_a_service_that_answers_a_byte_a_second_holds_nobody(tmp_path: Pat
         bucket.close()
 
 
-@pytest.mark.parametrize(("status", "code"), [(200, "InternalError"), (507, "")])
-def test_a_bucket_that_lies_costs_no_recording(tmp_path: Path, status: int, code: str) -> None:
-    with LyingS3(status, code, {"ETag": '"0"'}) as lying:
-        seaweed = SeaweedServer(tmp_path, (0, 0, 0, 0))
-        with run_server(tmp_path, **RECORDED, **seaweed.settings(tmp_path, lying.endpoint)) as server:
-            running = record(server)
-            server.wait_for_log("storage.upload_failed", recording_id=running["id"])
-            assert newest(server, "uploading")["id"] == running["id"]
-            folder = folder_of(server, running)
-            assert media(folder)
-            assert verify(folder) == []
-            assert server.get(f"/vod/{running['id']}.mp4")[0] == 200
-            assert SECRET not in server.log_text()
-            assert not server.log_events("recording.uploaded")
-            # A deletion is one here, and is tried again there.
-            server.admin("DELETE", f"/api/v1/recordings/{running['id']}?reason=unwanted")
-            assert not media(folder)
-            server.wait_for_log("storage.delete_failed", recording_id=running["id"])
+def test_a_bucket_that_lies_costs_no_recording(tmp_path: Path) -> None:
+    lies = [(200, "InternalError"), (507, "")]
+    with contextlib.ExitStack() as stack:
+        servers: list[tuple[LiveServer, str]] = []
+        for number, (status, code) in enumerate(lies):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            lying = stack.enter_context(LyingS3(status, code, {"ETag": '"0"'}))
+            settings = SeaweedServer(folder, (0, 0, 0, 0)).settings(folder, lying.endpoint)
+            server = stack.enter_context(run_server(folder, **RECORDED, **settings))
+            servers.append((server, assert_recorded_all_the_same(server)))
+        # A deletion is one here, and is tried again there: all of them within the same minute.
+        for server, recording_id in servers:
+            server.wait_for_log("storage.delete_failed", recording_id=recording_id)
+
+
+def assert_recorded_all_the_same(server: LiveServer) -> str:
+    """The disk has a recording that the bucket does not take, and loses it where it is deleted; its id."""
+    running = record(server)
+    recording_id: str = running["id"]
+    server.wait_for_log("storage.upload_failed", recording_id=recording_id)
+    assert newest(server, "uploading")["id"] == recording_id
+    recorded = folder_of(server, running)
+    assert media(recorded)
+    assert verify(recorded) == []
+    assert server.get(f"/vod/{recording_id}.mp4")[0] == 200
+    assert SECRET not in server.log_text()
+    assert not server.log_events("recording.uploaded")
+    server.admin("DELETE", f"/api/v1/recordings/{recording_id}?reason=unwanted")
+    assert not media(recorded)
+    return recording_id

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
 import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,3 +107,23 @@ async def test_a_server_without_viewers_and_streams_waits_for_nobody_when_it_sto
     async with started(config_of(tmp_path)):
         since = clock.monotonic()
     assert clock.monotonic() - since < config_of(tmp_path).limits.drain_timeout_s / 2
+
+
+@pytest.mark.parametrize("watching", [0, 1])
+async def test_a_stream_is_waited_for_only_where_somebody_watches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watching: int
+) -> None:
+    channel = SimpleNamespace(viewers={"hls": watching}, presentation=SimpleNamespace(target_duration_s=3600))
+    server = Server(config_of(tmp_path, limits={"drain_timeout_s": 3600}), SystemClock())
+    await server.start()
+    monkeypatch.setattr(server.services.registry, "channels", lambda: [channel])
+    stopping = asyncio.create_task(server.stop())
+    if watching:
+        finished, _ = await asyncio.wait({stopping}, timeout=0.2)
+        assert finished == set()
+        # Once for viewers who wait for the next server, once for those who see the end.
+        server.insist()
+        server.insist()
+    # Far less than what a viewer would be given.
+    async with asyncio.timeout(60):
+        await stopping

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits, ChunkWriter
 from streamd.formats.rtmp.message import Message
 from streamd.formats.rtmp.timestamp import unwrap
-from tests.support.rtmp_wire import chunk
+from tests.support.rtmp_wire import as_message, chunk
 
 CHUNK_STREAM_IDS = st.sampled_from([3, 4, 63, 64, 65, 319, 320, 321, 65599])
 CHUNK_SIZES = st.sampled_from([1, 2, 3, 127, 128, 129, 511, 512, 513, 4096, 0xFFFFFF, 0x7FFFFFFF])
@@ -134,7 +134,7 @@ def test_any_legal_chunking_interleaving_and_cut_gives_the_messages_back(
     decoder.chunk_size = chunk_size
     received: list[Message] = []
     for start, end in pairwise([0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]):
-        received += decoder.receive_data(data[start:end])
+        received += map(as_message, decoder.receive_data(data[start:end]))
     expected = [message for messages in peer.messages.values() for message in messages]
     assert received.pop().type_id == 4
 

@@ -16,11 +16,13 @@ from streamd.clock import SystemClock
 from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.doors.web.admin.api import admin_app
+from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.takedowns import TakedownDesk
 from streamd.doors.web.live_streams import LiveStreams
 from streamd.process.workers.export_worker import WORKER_COMMAND
 from streamd.process.workers.picture_worker import worker_environment
@@ -29,9 +31,16 @@ from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.moderation import takedowns
+from streamd.services.moderation.categories import Category
+from streamd.services.moderation.enforcement import Enforcement
 from streamd.services.moderation.evidence_cases import EvidenceCases
 from streamd.services.moderation.evidence_shelf import EvidenceOptions, EvidenceShelf
 from streamd.services.moderation.evidence_store import EvidenceStore
+from streamd.services.moderation.moderation import Moderation
+from streamd.services.moderation.options import ModerationOptions
+from streamd.services.moderation.target import Target, TargetKind, Targets
+from streamd.services.moderation.timestamping import TimeStamper
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate
@@ -57,7 +66,19 @@ if TYPE_CHECKING:
     from streamd.services.recording.records import RecordingRecord
 
 
-class ClosableStreams(LiveStreams, StreamCloser, Protocol):
+# What somebody has reported, once.
+REPORTED = Target(TargetKind.CHANNEL, "erin", "erin")
+
+
+class _Nobody:
+    """Watches nothing."""
+
+    def viewers_of(self, channel: str) -> int | None:
+        del channel
+        return None
+
+
+class ClosableStreams(LiveStreams, StreamCloser, takedowns.LiveStreams, Protocol):
     """What is live, for the API to list and for dead keys to close."""
 
 
@@ -106,11 +127,36 @@ def run_admin_server(
             EvidenceOptions(), directory / "evidence", EvidenceStore(store.database), clock,
             pool := ThreadPoolExecutor(1),
             cases=EvidenceCases(store.database),
+            stamper=TimeStamper("", HttpSender(AddressGuard(), "test")),
         )  # fmt: skip
         gate = PlaybackGate(clock, GateOptions(), Countries(None))
         key_set = RemoteKeySet("", HttpSender(AddressGuard(), "test"), clock, gate.keys)
         playback = PlaybackService(PlaybackStore(store.database), gate, clock, Passwords(clock.monotonic), key_set)
         await playback.start()
+        enforcement = Enforcement(
+            store.database,
+            clock,
+            targets=Targets(index, clips.index, store, lambda: "http://localhost"),
+            bars=verifier.admissions.bars,
+            gate=gate,
+            streams=streams,
+            knows_countries=lambda: True,
+            country_of=lambda _: "",
+            on_change=index.note_edit,
+            purge_sender=HttpSender(AddressGuard(), "test"),
+            purge_urls=lambda: (),
+            data_dir=directory,
+            tell=unheard,
+        )
+        await enforcement.start()
+        moderation = Moderation(
+            ModerationOptions(), store.database, clock, targets=enforcement.targets, viewers=_Nobody(), tell=unheard
+        )
+        moderation.cases.takedowns = enforcement.takedowns
+        await moderation.start()
+        await moderation.reports.file(
+            REPORTED, Category.VIOLENCE, explanation="He hits a person.", address="192.0.2.9", viewers=40
+        )
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -125,6 +171,8 @@ def run_admin_server(
                 more=(
                     *ClipDesk(clips, recorder).operations(),
                     *ExportDesk(exports, recorder).operations(),
+                    *CaseDesk(moderation, enforcement.targets).operations(),
+                    *TakedownDesk(enforcement).operations(),
                     *EvidenceDesk(shelf).operations(),
                 ),
                 port=port_of("admin"),
@@ -137,6 +185,8 @@ def run_admin_server(
         started.set()
         await stopped.wait()
         await runner.cleanup()
+        await moderation.close()
+        await enforcement.close()
         await exports.close()
         pool.shutdown()
         await recorder.close()

@@ -20,7 +20,7 @@ FRAME_MS = 33
 
 
 class ChangingBroadcast:
-    """Sends media over and over; a context manager that ends without a goodbye.
+    """Sends media over and over; a context manager that ends with a goodbye: nobody waits for its return.
 
     Args:
         port: The server's RTMP port.
@@ -46,7 +46,9 @@ class ChangingBroadcast:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.drop()
+        self._is_over.set()
+        self._thread.join(PATIENCE_S)
+        self._publisher.end()
 
     def change(self, media: Sequence[FlvTag] | None = None, leap_ms: int = 0) -> None:
         """Go on with other media, or with a clock that has leapt, on the same connection."""
@@ -55,7 +57,7 @@ class ChangingBroadcast:
         self._change.set()
 
     def drop(self) -> None:
-        """Reset the connection."""
+        """Reset the connection; a server waits ``live.reconnect_window_s`` for its return."""
         self._is_over.set()
         self._thread.join(PATIENCE_S)
         self._publisher.reset()

@@ -103,11 +103,13 @@ class KnownCountries(Countries):
 class Deck:
     """One server's enforcement on a store."""
 
-    def __init__(self, store: KeyStore, data_dir: Path, clock: ManualClock | None = None) -> None:
+    def __init__(
+        self, store: KeyStore, data_dir: Path, clock: ManualClock | None = None, bars: Bars | None = None
+    ) -> None:
         self.store = store
         self.data_dir = data_dir
         self.clock = clock or ManualClock()
-        self.bars = Bars()
+        self.bars = bars or Bars()
         self.countries = KnownCountries()
         self.gate = PlaybackGate(self.clock, GateOptions(), self.countries)
         self.streams = Streams()

@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 from streamd.services.live.publisher import EndReason
 from streamd.services.live.stream_options import OUTPUTS
@@ -14,6 +15,7 @@ from streamd.services.moderation.evidence_maker import EvidenceMaker
 from streamd.services.moderation.evidence_shelf import EvidenceOptions, EvidenceShelf
 from streamd.services.moderation.evidence_sources import EvidenceSources
 from streamd.services.moderation.evidence_store import EvidenceStore
+from streamd.services.moderation.timestamping import TimeStamper
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
@@ -26,13 +28,14 @@ from tests.support.rtmp_wire import message
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
     from pathlib import Path
 
     from streamd.media.storyboard import CellSize
+    from streamd.services.events.sender import Sender
     from streamd.services.keys.key_store import KeyStore
     from streamd.services.moderation.evidence_chain import EvidenceRecord
     from streamd.services.moderation.evidence_maker import Artist
-    from streamd.services.moderation.timestamping import TimeStamper
 
 CASE = "case_01kjmg3m00aaaaaaaaaaaaaaaa"
 OTHER_CASE = "case_01kjmg3m01aaaaaaaaaaaaaaaa"
@@ -57,7 +60,7 @@ class StandInCases:
     async def about(self, case_id: str) -> tuple[str, bool]:
         return "VIOLENCE", case_id in self.restricted
 
-    async def open_among(self, case_ids: Collection[str]) -> Collection[str]:
+    async def needed_among(self, case_ids: Collection[str], before: datetime) -> Collection[str]:
         return self.open & set(case_ids)
 
 
@@ -100,7 +103,7 @@ class EvidenceHouse:
         artist: Draws.
         mode: Which broadcasts are recorded.
         options: How much is kept.
-        stamper: Stamps.
+        stamper: The way to an authority that stamps.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class EvidenceHouse:
         artist: Artist,
         mode: RecordingMode = RecordingMode.OFF,
         options: EvidenceOptions | None = None,
-        stamper: TimeStamper | None = None,
+        stamper: Sender | None = None,
     ) -> None:
         self.directory = directory / "evidence"
         self.counts: list[str] = []
@@ -126,7 +129,7 @@ class EvidenceHouse:
         self.store = EvidenceStore(store.database)
         self._artist = artist
         self._options = options or EvidenceOptions()
-        self._stamper = stamper
+        self.stamper = TimeStamper("http://tsa.example" if stamper is not None else "", stamper or Mock())
         self._keys = store
         self.room = self.new_room()
 
@@ -145,7 +148,7 @@ class EvidenceHouse:
         )
         shelf = EvidenceShelf(
             self._options, self.directory, self.store, self.clock, pool,
-            cases=self.cases, stamper=self._stamper,
+            cases=self.cases, stamper=self.stamper,
         )  # fmt: skip
         maker = EvidenceMaker(shelf, sources, self._artist, self.clock)
         return EvidenceRoom(shelf, maker, sources, self.clock, pool, count=self.counts.append)

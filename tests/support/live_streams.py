@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
+from streamd.services.keys.admission import Admission
 from streamd.services.live.health import Finding, Health, HealthCode, HealthStatus, Severity
 from streamd.services.live.meter import StreamSummary
 
@@ -48,6 +49,15 @@ class Streams:
 
     async def kick(self, name: str) -> bool:
         return self.live.pop(name, None) is not None
+
+    def channels(self) -> Sequence[StreamSummary]:
+        return [*self.live.values()]
+
+    async def close_barred(self, is_barred: Callable[[Admission], bool]) -> list[str]:
+        closed = [name for name, stream in self.live.items() if is_barred(Admission(stream.key_id, name))]
+        for name in closed:
+            del self.live[name]
+        return closed
 
     async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
         closed = [name for name, stream in self.live.items() if stream.key_id in key_ids]

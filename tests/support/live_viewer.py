@@ -20,20 +20,22 @@ if TYPE_CHECKING:
 async def live_viewer(
     server: LiveServer,
     browser: Browser,
+    name: str = "demo",
     size: tuple[int, int] = DESKTOP,
     scheme: Scheme = "dark",
     order: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Viewer]:
-    """A viewer, with no page open yet, while channel ``demo`` is live.
+    """A viewer, with no page open yet, while a channel is live.
 
     Args:
         server: Where it is live.
         browser: The viewer's.
+        name: The channel's.
         size: Of the window, CSS pixels.
         scheme: The colours that the viewer likes.
         order: How the broadcast differs from what ``publish`` makes.
     """
-    with publish(server.rtmp_url, server.issue_key("demo"), **(order or {})):
-        server.wait_until_playable("demo")
+    with publish(server.rtmp_url, server.issue_key(name), **(order or {})):
+        server.wait_until_playable(name)
         async with viewer(browser, size, scheme) as watching:
             yield watching

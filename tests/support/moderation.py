@@ -20,6 +20,8 @@ from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.index import RecordingIndex
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from streamd.services.audit.records import AuditEntry
     from streamd.services.events.event import Event
     from streamd.services.keys.key_store import KeyStore
@@ -55,7 +57,13 @@ class StandInTakedowns:
     fails: bool = False
 
     async def take_down(
-        self, target: Target, statement: Statement, *, actor: Actor, case_id: str | None = None
+        self,
+        target: Target,
+        statement: Statement,
+        *,
+        actor: Actor,
+        case_id: str | None = None,
+        since: datetime | None = None,
     ) -> StandInTakedown:
         if self.fails:
             raise StoreUnavailableError("the disk is full")
@@ -97,12 +105,13 @@ class ModerationHouse:
         self.viewers = StandInViewers()
         self.keys = KeyService(store, self.clock, KeyVerifier(store, self.clock))
         recordings = RecordingIndex(store.database)
-        targets = Targets(recordings, ClipIndex(store.database, recordings), store, lambda: "https://live.example.org")
+        clips = ClipIndex(store.database, recordings)
+        self.targets = Targets(recordings, clips, store, lambda: "https://live.example.org")
         self.moderation = Moderation(
             options or ModerationOptions(),
             store.database,
             self.clock,
-            targets=targets,
+            targets=self.targets,
             viewers=self.viewers,
             tell=self.told.append,
         )

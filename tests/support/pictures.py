@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     Picture = Any
 
 
-def scene(number: int, width: int, height: int) -> Picture:
+def scene(number: int, width: int, height: int, grain: float = 0) -> Picture:
     """Make a picture: a gradient, and shapes of every size on it.
 
     Args:
         number: Which; the same number makes the same picture.
         width: Pixels.
         height: Pixels.
+        grain: Noise that a camera makes, as a standard deviation of 255; a keyframe has ten times the bytes with it.
 
     Returns:
         Rows, columns, and red, green and blue, as numpy has them.
@@ -41,6 +42,8 @@ def scene(number: int, width: int, height: int) -> Picture:
         else:
             inside = ((columns - x) / wide) ** 2 + ((rows - y) / high) ** 2 < 1
         picture[inside] = picture[inside] * 0.25 + colour * 0.75
+    if grain:
+        picture += generator.normal(0, grain, picture.shape).astype(numpy.float32)
     return numpy.clip(picture, 0, 255).astype(numpy.uint8)
 
 

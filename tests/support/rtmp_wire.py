@@ -6,12 +6,20 @@ from dataclasses import dataclass
 
 from streamd.formats.amf import amf0
 from streamd.formats.amf.values import Value
+from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.chunk import ChunkDecoder
 from streamd.formats.rtmp.message import Message, MessageType
 
 HANDSHAKE_BYTES = 1 + 1536 + 1536
 # C0, C1 of the simple handshake, and a C2 that echoes nothing.
 SIMPLE_HANDSHAKE = b"\x03" + bytes(8) + b"\xaa" * 1528 + b"\xbb" * 1536
+
+
+def as_message(received: Message | FlvTag) -> Message:
+    """The message that a decoder has received; of media that is kept it gives a tag, which has no message stream."""
+    if isinstance(received, Message):
+        return received
+    return Message(received.tag_type, received.timestamp_ms, 1, received.payload)
 
 
 def basic_header(chunk_type: int, chunk_stream_id: int, id_bytes: int = 0) -> bytes:
@@ -148,5 +156,5 @@ class ServerReader:
                 message,
                 amf0.read_values(bytes(message.payload)) if message.type_id == MessageType.COMMAND_AMF0 else [],
             )
-            for message in self._decoder.receive_data(sent[handshake_left:])
+            for message in map(as_message, self._decoder.receive_data(sent[handshake_left:]))
         ]

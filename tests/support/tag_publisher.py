@@ -56,6 +56,10 @@ class TagPublisher:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End as an encoder's stop button does: with a goodbye."""
         with contextlib.suppress(OSError):
             self._socket.sendall(command("deleteStream", 4.0, None, 1.0))
             self._socket.shutdown(socket.SHUT_WR)

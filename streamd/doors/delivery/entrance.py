@@ -74,7 +74,7 @@ class Entrance:
             user_agent: What their player calls itself.
         """
         viewing = self._find((path.name, ticket))
-        if viewing is None or not viewing.is_plain:
+        if viewing is None or not viewing.is_plain or self.gate.is_blocking:
             return None
         now, kind = viewing.now(), path.kind
         if viewing.refusal is not None or viewing.expires_at <= now:
@@ -97,7 +97,7 @@ class Entrance:
             of a refusal.
         """
         path = request.path
-        if len(self.gate.view_blocks) and (blocked := self._blocked(path.name, request.method, visitor)) is not None:
+        if self.gate.is_blocking and (blocked := self._blocked(path.name, request.method, visitor)) is not None:
             return blocked
         if ticket:
             return self._enter(path.name, request.method, ticket, visitor, watches=_watches(path))
@@ -106,7 +106,7 @@ class Entrance:
 
     def for_push(self, name: str, method: str, query: str, ticket: str, visitor: Visitor) -> Entered:
         """As ``for_media``, for a pushed stream."""
-        if len(self.gate.view_blocks) and (blocked := self._blocked(name, method, visitor)) is not None:
+        if self.gate.is_blocking and (blocked := self._blocked(name, method, visitor)) is not None:
             return blocked
         if ticket:
             return self._enter(name, method, ticket, visitor, watches=True)

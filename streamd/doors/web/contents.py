@@ -34,6 +34,8 @@ BODIES_PER_ADDRESS_MAX = 256
 
 EXPECTS: Final = web.RequestKey("expects", str)
 """The key of a request's Expect field, if it has one."""
+BYTES_MAX: Final = web.RequestKey("bytes_max", int)
+"""The key of how long the body of a request may be, where that is another length than its port's."""
 _CONTINUE = "100-continue"
 
 
@@ -71,7 +73,8 @@ class Contents:
             return self._refuse(request, Refusal.ENCODED, 415, detail, {str(hdrs.ACCEPT_ENCODING): "identity"})
         if not request.can_read_body:
             return None
-        if (request.content_length or 0) > request.client_max_size:
+        bytes_max = request.get(BYTES_MAX, request.client_max_size)
+        if (request.content_length or 0) > bytes_max:
             return self._too_long(request)
         source = source_of(request.remote or "")
         if self._reading[source] >= BODIES_PER_ADDRESS_MAX or self.reading >= BODIES_MAX:
@@ -92,7 +95,7 @@ class Contents:
                     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                     request.writer.output_size = 0
                 # As aiohttp's ``request.read`` leaves it for the handler, which reads it as ever.
-                request._read_bytes = await _read(content, request.client_max_size)
+                request._read_bytes = await _read(content, bytes_max)
         except TimeoutError:
             # A slow peer that still sends is told why the request ends. A peer that was silent for half of the time, or
             # has not taken earlier bytes, is gone or pretends to be: an answer would wait in vain.
@@ -113,7 +116,8 @@ class Contents:
         return None
 
     def _too_long(self, request: web.Request) -> web.Response:
-        return self._refuse(request, Refusal.TOO_LONG, 413, f"send {request.client_max_size} bytes at the most")
+        bytes_max = request.get(BYTES_MAX, request.client_max_size)
+        return self._refuse(request, Refusal.TOO_LONG, 413, f"send {bytes_max} bytes at the most")
 
     def _refuse(
         self, request: web.Request, reason: Refusal, status: int, detail: str, headers: Mapping[str, str] | None = None

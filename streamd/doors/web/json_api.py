@@ -11,7 +11,8 @@ import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -23,6 +24,9 @@ from streamd.doors.web.models.common import Problem
 from streamd.doors.web.openapi import JSON_TYPE, PROBLEM_TYPE, Operation
 from streamd.doors.web.refusals import forget_traceback, may_tell, route_of
 from streamd.errors import (
+    BlockError,
+    CaseNotFoundError,
+    CaseStateError,
     ClipNotFoundError,
     ClipRefusedError,
     ClipsBusyError,
@@ -32,14 +36,28 @@ from streamd.errors import (
     KeyNotFoundError,
     KeyRequestError,
     KeyStateError,
+    ModerationStateError,
     OperatorNotFoundError,
     OperatorRequestError,
     OperatorStateError,
+    OrderError,
+    OwnDecisionError,
+    ReporterSuspendedError,
+    ReportRefusedError,
+    ReportsBusyError,
+    StatementError,
     StoreUnavailableError,
+    TakedownNotFoundError,
+    TargetNotFoundError,
+    TargetRefusedError,
+    TooManyReportsError,
     UserNotFoundError,
 )
 
 log = logging.getLogger(__name__)
+
+# When to ask a server again that is busy, seconds.
+BUSY_S: Final = "5"
 
 # Faults of a body or query that are listed one by one: more than any request of ours has fields.
 FAULTS_MAX = 32
@@ -210,6 +228,50 @@ def raw_problem(status: int, detail: str, headers: Mapping[str, str] | None = No
     return f"HTTP/1.1 {status} {phrase}\r\n{head}\r\n".encode() + body
 
 
+# Errors whose text is for whoever asked, and the status that they have.
+STATUS_OF: Final[Mapping[type[Exception], int]] = MappingProxyType(
+    {
+        **dict.fromkeys((CodeRefusedError, ForbiddenError, OwnDecisionError, ReporterSuspendedError), 403),
+        **dict.fromkeys(
+            (
+                CaseNotFoundError,
+                ClipNotFoundError,
+                KeyNotFoundError,
+                NotFoundError,
+                OperatorNotFoundError,
+                TakedownNotFoundError,
+                TargetNotFoundError,
+                UserNotFoundError,
+            ),
+            404,
+        ),
+        **dict.fromkeys(
+            (
+                CaseStateError,
+                ClipRefusedError,
+                ConflictError,
+                KeyStateError,
+                ModerationStateError,
+                OperatorStateError,
+            ),
+            409,
+        ),
+        **dict.fromkeys(
+            (ClipTimesError, KeyRequestError, OperatorRequestError, ReportRefusedError, TargetRefusedError), 422
+        ),
+        **dict.fromkeys((CodesSpentError, TooManyReportsError), 429),
+        **dict.fromkeys((ReportsBusyError, UnavailableError), 503),
+    }
+)
+
+
+def _retry_after(exc: Exception, status: int) -> dict[str, str]:
+    """When to ask again, where that helps."""
+    if isinstance(exc, CodesSpentError | TooManyReportsError):
+        return {hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))}
+    return {hdrs.RETRY_AFTER: BUSY_S} if status == 503 else {}
+
+
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error that has an answer into a problem, RFC 9457."""
@@ -217,20 +279,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
-    except (ClipTimesError, KeyRequestError, OperatorRequestError) as exc:
-        return problem(422, str(exc))
-    except (ClipNotFoundError, KeyNotFoundError, UserNotFoundError, OperatorNotFoundError, NotFoundError) as exc:
-        return problem(404, str(exc))
-    except (ForbiddenError, CodeRefusedError) as exc:
-        return problem(403, str(exc))
-    except CodesSpentError as exc:
-        return problem(429, str(exc), headers={hdrs.RETRY_AFTER: str(math.ceil(exc.wait_s))})
-    except UnavailableError as exc:
-        return problem(503, str(exc), headers={hdrs.RETRY_AFTER: "5"})
-    except (ClipRefusedError, KeyStateError, OperatorStateError, ConflictError) as exc:
-        return problem(409, str(exc))
+    except (BlockError, OrderError, StatementError) as exc:
+        return problem(422, "the body does not validate", [str(exc)])
     except ClipsBusyError:
-        return problem(429, "many clips are being made: ask again", headers={hdrs.RETRY_AFTER: "5"})
+        return problem(429, "many clips are being made: ask again", headers={hdrs.RETRY_AFTER: BUSY_S})
+    except tuple(STATUS_OF) as exc:
+        status = next(STATUS_OF[each] for each in type(exc).__mro__ if each in STATUS_OF)
+        return problem(status, str(exc), headers=_retry_after(exc, status))
     except StoreUnavailableError as exc:
         if may_tell(request, "store"):
             log.warning("store.failed", extra={"path": route_of(request), "reason": str(exc)})

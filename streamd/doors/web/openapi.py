@@ -46,6 +46,8 @@ class Operation:
     """Parameters in the path. An invalid one names a thing that does not exist: 404, and not 422."""
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
+    body_bytes_max: int = 0
+    """How long a body it takes that is no model; 0: none, or as long as any of its port."""
     other_answers: Mapping[int, type[BaseModel]] | None = None
     """Successful answers with another status."""
     problems: Sequence[int] = ()

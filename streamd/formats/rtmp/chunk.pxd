@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from streamd.formats.flv.tag cimport FlvTag, new_tag
 from streamd.formats.payload cimport PayloadLog
 from streamd.formats.rtmp.message cimport Message, new_message
 
@@ -83,6 +84,6 @@ cdef class ChunkDecoder:
         self, bytearray data, Py_ssize_t size, Py_ssize_t position, _ChunkStream stream, Py_ssize_t missing
     ) except -1
 
-    cdef Message _complete(self, _ChunkStream stream, bytes last_piece)
+    cdef object _complete(self, _ChunkStream stream, bytes last_piece)
 
     cdef object _obey(self, int type_id, bytes payload)

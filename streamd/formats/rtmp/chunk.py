@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamd.errors import ChunkError, MessageTooLargeError, ProtocolError
+from streamd.formats.flv.tag import FlvTag, new_tag
 from streamd.formats.payload import PayloadLog
 from streamd.formats.rtmp.message import (
     CHUNK_SIZE_MAX,
@@ -86,8 +87,8 @@ class ChunkLimits:
     """Messages in one piece of data, which may be one byte each: about 10 ms of work. The 256 kB that are read at once
     hold half a second of 50 Mb/s, and three minutes of the thinnest audio in a thousand messages."""
     keeps_media: bool = True
-    """Whether audio and video are put where they stay. Those of a peer that may not publish are dropped, and a slab
-    would be more than all else that we hold for that peer."""
+    """Whether audio and video are put where they stay, as tags. Those of a peer that may not publish are dropped, and a
+    slab would be more than all else that we hold for that peer."""
     message_limit: str = "message_bytes_max"
     """Key in ``[limits]`` that ``message_bytes_max`` follows from."""
     partial_limit: str = "held_bytes_max"
@@ -188,7 +189,7 @@ class ChunkDecoder:
             return 0
         return min((stream.missing_bytes for stream in self._streams.values() if stream.missing_bytes), default=0)
 
-    def receive_data(self, data: bytes) -> list[Message]:
+    def receive_data(self, data: bytes) -> list[Message | FlvTag]:
         """Take the peer's next bytes, any number of them, cut anywhere; as ``receive_buffer``, to their end."""
         buffer = bytearray(data)
         messages = self.receive_buffer(buffer, len(buffer))
@@ -199,7 +200,9 @@ class ChunkDecoder:
             self._fault = fault
         return messages
 
-    def receive_buffer(self, data: bytearray, size: int, start: int = 0, goes_on: bool = False) -> list[Message]:
+    def receive_buffer(
+        self, data: bytearray, size: int, start: int = 0, goes_on: bool = False
+    ) -> list[Message | FlvTag]:
         """Take the peer's next bytes, up to their end, to that of a command or an aggregate, or of a step.
 
         Args:
@@ -209,8 +212,8 @@ class ChunkDecoder:
             goes_on: Whether they are the rest of a read of which some was taken, wherever that stands now.
 
         Returns:
-            The messages that are now whole, in the order of their last bytes. The payload of audio and video lies in
-            slabs, that of others is of its own.
+            The messages that are now whole, in the order of their last bytes. Audio and video that are kept are tags,
+            whose payload lies in slabs; their message stream is the publish's, whatever they say.
 
         Raises:
             ChunkError: A chunk that the chunk stream's state does not allow, or a limit passed.
@@ -220,7 +223,7 @@ class ChunkDecoder:
         self.raise_fault()
         if start == 0 and not goes_on:
             self.messages_left = self._limits.messages_per_read_max
-        messages: list[Message] = []
+        messages: list[Message | FlvTag] = []
         try:
             self._read(data, size, start, messages)
         except ProtocolError as fault:
@@ -234,7 +237,7 @@ class ChunkDecoder:
         if self._fault is not None:
             raise self._fault
 
-    def _read(self, data: bytearray, size: int, start: int, messages: list[Message]) -> None:
+    def _read(self, data: bytearray, size: int, start: int, messages: list[Message | FlvTag]) -> None:
         """Read bytes as ``receive_buffer`` says; messages are appended as soon as they are whole."""
         held_bytes = len(self._held)
         if held_bytes:
@@ -317,7 +320,7 @@ class ChunkDecoder:
             f"more than {self._limits.messages_per_read_max} messages at once", limit=self._limits.messages_limit
         )
 
-    def _take_whole(self, data: bytearray, size: int, position: int, messages: list[Message]) -> int:
+    def _take_whole(self, data: bytearray, size: int, position: int, messages: list[Message | FlvTag]) -> int:
         """Take a message that is all there, if it is in the form that nearly every one has.
 
         That is audio or video in a type 1 chunk of a known chunk stream without extended timestamp, and type 3 chunks
@@ -363,7 +366,7 @@ class ChunkDecoder:
         stream.delta_ms = delta_ms
         stream.timestamp_ms += delta_ms
         payload = self._log.append(data, start, length, chunk_size)
-        messages.append(new_message(type_id, stream.timestamp_ms, stream.message_stream_id, payload))
+        messages.append(new_tag(type_id, stream.timestamp_ms, payload))
         return end
 
     def _read_header(self, data: bytearray, size: int, position: int) -> int:
@@ -510,8 +513,8 @@ class ChunkDecoder:
         _keep(stream.pieces, bytes(chunks))
         return run
 
-    def _complete(self, stream: _ChunkStream, last_piece: bytes) -> Message:
-        """Take the whole message out of its chunk stream."""
+    def _complete(self, stream: _ChunkStream, last_piece: bytes) -> Message | FlvTag:
+        """Take the whole message out of its chunk stream; of media that is kept it is a tag already."""
         payload = last_piece
         if stream.pieces:
             stream.pieces.append(last_piece)
@@ -520,9 +523,9 @@ class ChunkDecoder:
         stream.missing_bytes = 0
         self._partial_bytes -= stream.length
         self._current = None
-        if payload and (stream.type_id == _VIDEO or stream.type_id == _AUDIO) and self._limits.keeps_media:
-            kept = self._log.append(payload, 0, len(payload), len(payload))
-            return new_message(stream.type_id, stream.timestamp_ms, stream.message_stream_id, kept)
+        if (stream.type_id == _VIDEO or stream.type_id == _AUDIO) and self._limits.keeps_media:
+            kept = self._log.append(payload, 0, len(payload), len(payload)) if payload else payload
+            return new_tag(stream.type_id, stream.timestamp_ms, kept)
         if stream.type_id in _OBEYED_TYPES:
             self._obey(stream.type_id, payload)
         return new_message(stream.type_id, stream.timestamp_ms, stream.message_stream_id, payload)

@@ -1,6 +1,6 @@
 cimport cython
 
-from streamd.formats.flv.tag cimport new_tag
+from streamd.formats.flv.tag cimport FlvTag, new_tag
 from streamd.formats.rtmp.message cimport Message
 
 cdef int _AUDIO
@@ -35,7 +35,7 @@ cdef class MessageReader:
 
     cpdef object forget(self)
 
-    @cython.locals(is_publishing=bint, message=Message)
+    @cython.locals(is_publishing=bint)
     cpdef object receive(self, list messages, list events)
 
     @cython.locals(begin=Py_ssize_t, end=Py_ssize_t, type_id=int, inner=Message)
@@ -51,4 +51,4 @@ cdef class MessageReader:
     @cython.locals(messages_left=Py_ssize_t, messages=list)
     cdef object _receive_aggregate(self, Message message, list events)
 
-    cdef object _drop(self, object reason, Message message, list events, str limit=*)
+    cdef object _drop(self, object reason, int type_id, list events, str limit=*)

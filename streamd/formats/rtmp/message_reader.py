@@ -12,7 +12,7 @@ from collections import Counter
 from streamd.errors import AmfError, CommandError, MessageError
 from streamd.formats.amf import amf0
 from streamd.formats.amf.values import Budget
-from streamd.formats.flv.tag import new_tag
+from streamd.formats.flv.tag import FlvTag, new_tag
 from streamd.formats.rtmp import command as commands
 from streamd.formats.rtmp import user_control
 from streamd.formats.rtmp.answers import Answers
@@ -123,11 +123,11 @@ class MessageReader:
         self._aggregated, self._aggregated_done, self.aggregated_bytes = [], 0, 0
         self.has_more = False
 
-    def receive(self, messages: list[Message], events: list[ConnectionEvent]) -> None:
+    def receive(self, messages: list[Message | FlvTag], events: list[ConnectionEvent]) -> None:
         """Act on messages, of which the last alone can be a command or an aggregate that is long enough to be read.
 
         Args:
-            messages: In order.
+            messages: In order; media is tags.
             events: Their meaning is appended.
 
         Raises:
@@ -141,10 +141,13 @@ class MessageReader:
             )
         is_publishing = self._session.state is State.PUBLISHING
         for message in messages:
-            if is_publishing and (message.type_id == _VIDEO or message.type_id == _AUDIO):
-                events.append(new_tag(message.type_id, message.timestamp_ms, message.payload))
-            else:
+            if isinstance(message, Message):
                 self._receive_message(message, events)
+            elif is_publishing:
+                # Media of any message stream is the publish's: there is one, and some encoders say 0 here.
+                events.append(message)
+            else:
+                self._drop(MessageDropReason.OUT_OF_TURN, message.tag_type, events)
 
     def receive_aggregated(self, messages_max: int, events: list[ConnectionEvent]) -> int:
         """Act on the next messages of an aggregate, if any are left.
@@ -164,7 +167,7 @@ class MessageReader:
                 self._receive_message(inner, events)
             else:
                 # 7.1.6 aggregates messages, but what encoders aggregate is tags.
-                self._drop(MessageDropReason.UNKNOWN_TYPE, inner, events)
+                self._drop(MessageDropReason.UNKNOWN_TYPE, inner.type_id, events)
         self._aggregated_done = end
         if end == len(self._aggregated):
             self.forget()
@@ -177,12 +180,12 @@ class MessageReader:
         try:
             self._dispatch(message, events)
         except (AmfError, MessageError) as exc:
-            self._drop(MessageDropReason.MALFORMED, message, events, exc.limit)
+            self._drop(MessageDropReason.MALFORMED, message.type_id, events, exc.limit)
 
     def _dispatch(self, message: Message, events: list[ConnectionEvent]) -> None:
         type_id = message.type_id
         if len(message.payload) < _BYTES_MIN.get(type_id, 0):
-            self._drop(MessageDropReason.MALFORMED, message, events)
+            self._drop(MessageDropReason.MALFORMED, message.type_id, events)
         elif type_id == _AUDIO or type_id == _VIDEO:  # noqa: SIM109  # as above
             self._receive_media(message, events)
         elif type_id in _DATA_TYPES:
@@ -197,18 +200,17 @@ class MessageReader:
         elif type_id in _CONTROL_TYPES:
             self._receive_control(message, events)
         else:
-            self._drop(MessageDropReason.UNKNOWN_TYPE, message, events)
+            self._drop(MessageDropReason.UNKNOWN_TYPE, message.type_id, events)
 
     def _receive_media(self, message: Message, events: list[ConnectionEvent]) -> None:
-        # Media of any message stream is the publish's: there is one, and some encoders say 0 here.
         if self._session.state is State.PUBLISHING:
             events.append(new_tag(message.type_id, message.timestamp_ms, message.payload))
         else:
-            self._drop(MessageDropReason.OUT_OF_TURN, message, events)
+            self._drop(MessageDropReason.OUT_OF_TURN, message.type_id, events)
 
     def _receive_data(self, message: Message, events: list[ConnectionEvent]) -> None:
         if self._session.state is not State.PUBLISHING:
-            self._drop(MessageDropReason.OUT_OF_TURN, message, events)
+            self._drop(MessageDropReason.OUT_OF_TURN, message.type_id, events)
             return
         if self._is_too_large(message, events):
             return
@@ -226,19 +228,19 @@ class MessageReader:
     def _receive_command(self, message: Message, events: list[ConnectionEvent]) -> None:
         self._commands_left -= 1
         if self._commands_left < 0:
-            self._drop(MessageDropReason.TOO_MANY, message, events)
+            self._drop(MessageDropReason.TOO_MANY, message.type_id, events)
         elif not (self._is_too_large(message, events) or self._is_too_many(message, events)):
             command = commands.read_command(message, budget=self._amf_budget)
             if not self._session.receive(command, message, events):
-                self._drop(MessageDropReason.UNKNOWN_COMMAND, message, events)
+                self._drop(MessageDropReason.UNKNOWN_COMMAND, message.type_id, events)
 
     def _receive_aggregate(self, message: Message, events: list[ConnectionEvent]) -> None:
         if self._session.state is not State.PUBLISHING:
-            self._drop(MessageDropReason.OUT_OF_TURN, message, events)
+            self._drop(MessageDropReason.OUT_OF_TURN, message.type_id, events)
             return
         messages_left = self._aggregated_left
         if messages_left <= 0:
-            self._drop(MessageDropReason.TOO_MANY, message, events, "messages_per_read_max")
+            self._drop(MessageDropReason.TOO_MANY, message.type_id, events, "messages_per_read_max")
             return
         try:
             messages = split_aggregate(message, messages_left)
@@ -272,7 +274,7 @@ class MessageReader:
         """Answer a control message, unless a read brings more of them than any encoder means."""
         self._control_answers_left -= 1
         if self._control_answers_left < 0:
-            self._drop(MessageDropReason.TOO_MANY, message, events)
+            self._drop(MessageDropReason.TOO_MANY, message.type_id, events)
         else:
             self._answers.send_control(answer)
 
@@ -282,7 +284,7 @@ class MessageReader:
         """Whether a message to be read as AMF is longer than any that means something; it is dropped."""
         if len(message.payload) <= self._options.command_bytes_max:
             return False
-        self._drop(MessageDropReason.TOO_LARGE, message, events, "command_bytes_max")
+        self._drop(MessageDropReason.TOO_LARGE, message.type_id, events, "command_bytes_max")
         return True
 
     def _is_too_many(self, message: Message, events: list[ConnectionEvent]) -> bool:
@@ -290,19 +292,17 @@ class MessageReader:
         self._amf_budget.earn(self._unearned_bytes)
         self._unearned_bytes = 0
         if self._amf_budget.is_spent:
-            self._drop(MessageDropReason.TOO_MANY, message, events, "amf_values_max")
+            self._drop(MessageDropReason.TOO_MANY, message.type_id, events, "amf_values_max")
             return True
         self._amf_budget.charge(_MESSAGE_VALUES)
         return False
 
-    def _drop(
-        self, reason: MessageDropReason, message: Message, events: list[ConnectionEvent], limit: str = ""
-    ) -> None:
+    def _drop(self, reason: MessageDropReason, type_id: int, events: list[ConnectionEvent], limit: str = "") -> None:
         self.messages_dropped[reason] += 1
-        kind = reason, message.type_id, limit
+        kind = reason, type_id, limit
         known = self._dropped.get(kind)
         if known is not None:
             known.count += 1
             return
-        self._dropped[kind] = dropped = MessageDropped(reason, message.type_id, limit)
+        self._dropped[kind] = dropped = MessageDropped(reason, type_id, limit)
         events.append(dropped)

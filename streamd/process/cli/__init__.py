@@ -13,6 +13,7 @@ import click
 
 from streamd import __version__
 from streamd.process.cli.exit_codes import EXIT_CODES, EXIT_FAILED, EXIT_NOT_FOUND, EXIT_USAGE, Commands
+from streamd.process.loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +23,13 @@ __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_USAGE", "main"]
 # Module below this one, and the name of the command in it.
 _COMMANDS = {
     "audit": ("audit", "audit_group"),
+    "blocks": ("blocks", "blocks_group"),
+    "cases": ("cases", "cases_group"),
     "completion": ("completion", "completion"),
     "config": ("config", "config_group"),
     "demo": ("serve", "demo"),
     "doctor": ("doctor", "doctor"),
+    "evidence": ("evidence", "evidence_group"),
     "keys": ("keys", "keys_group"),
     "obs-config": ("obs", "obs_config"),
     "operators": ("operators", "operators_group"),
@@ -33,6 +37,8 @@ _COMMANDS = {
     "recordings": ("recordings", "recordings_group"),
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),
+    "takedown": ("takedown", "takedown"),
+    "transparency": ("transparency", "transparency"),
     "users": ("users", "users_group"),
 }
 
@@ -60,7 +66,8 @@ class _CommandsWhenAsked(Commands):
         if (place := self._places.get(cmd_name)) is None:
             return None
         module, name = place
-        command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
+        with loading():
+            command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
         return command
 
 

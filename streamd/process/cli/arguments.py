@@ -16,6 +16,7 @@ from streamd.process.cli.offering import offer_keys, offer_streams, offer_users
 from streamd.process.config import Config, find_config, load_config
 from streamd.services.keys.records import USER_NAME
 from streamd.services.keys.stream_key import StreamKey, is_key_id
+from streamd.services.recording.recording_id import is_recording_id
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -52,6 +53,16 @@ class User(click.ParamType[str]):
         """Offer the users that there are."""
         del param
         return offer_users(ctx, incomplete)
+
+
+class Watched(User):
+    """The name of a channel, or the id of a recording."""
+
+    name = "channel or recording"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        return str(value) if is_recording_id(value) else super().convert(value, param, ctx)
 
 
 class StreamName(User):

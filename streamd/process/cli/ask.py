@@ -15,6 +15,7 @@ from streamd.process.account import TOKEN_VARIABLE, account_name
 from streamd.process.admin_connection import AdminConnection, AdminUnreachableError
 from streamd.process.cli.output import say
 from streamd.process.data_dir import RunningServer, admin_token, find_server
+from streamd.process.loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,14 +48,16 @@ def on_keys(
     async def run() -> _Result:
         server = await _running_server(config)
         if server is not None and server.admin_host:
-            from streamd.process.remote_keys import RemoteKeys
+            with loading():
+                from streamd.process.remote_keys import RemoteKeys
 
             try:
                 return await ask(RemoteKeys(_connect(config, server).call))
             except AdminUnreachableError as exc:
                 tell(f"{exc}, though a server runs")
-        from streamd.process.cli.local import local_keys
-        from streamd.services.keys.sweeper import SweepOptions
+        with loading():
+            from streamd.process.cli.local import local_keys
+            from streamd.services.keys.sweeper import SweepOptions
 
         # A stream that runs is closed by its server's next look at the store.
         tell(

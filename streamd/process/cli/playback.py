@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from streamd.process.cli.arguments import Duration, StreamName, User, config_options, json_option, load
+from streamd.process.cli.arguments import Duration, Watched, config_options, json_option, load
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_json, print_table, say
 from streamd.process.remote_playback import RemotePlayback
 from streamd.services.playback.verifying_key import Algorithm
+from streamd.services.recording.recording_id import is_recording_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,7 +37,7 @@ def playback_group() -> None:
 
 
 @playback_group.command("lock")
-@click.argument("channel", type=User())
+@click.argument("channel", type=Watched())
 @click.option("--signed", "policy", flag_value="signed", help="Watch with a token alone.")
 @click.option("--password", "policy", flag_value="password", help="Watch with a password, which is asked for now.")
 @click.option("--hook", "policy", flag_value="hook", help="Ask [playback] hook_url about each viewer.")
@@ -45,7 +46,11 @@ def playback_group() -> None:
 def lock_channel(
     channel: str, policy: str | None, reason: str, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    """Say what it needs to watch CHANNEL. Whoever watches without it is cut when the command returns."""
+    """Say what it needs to watch CHANNEL, or the recording of this id.
+
+    Whoever watches without it is cut when the command returns. Recordings are as their channel, unless that is said of
+    them.
+    """
     if policy is None:
         raise click.UsageError("say --signed, --password or --hook")
     config = load(config_file, data_dir)
@@ -54,26 +59,35 @@ def lock_channel(
         # Never an argument: other users of the machine, and the shell's history, would see it.
         asked = {"policy": policy, "password": click.prompt("Password", hide_input=True, confirmation_prompt=True)}
     _ask(config, lambda client: client.decide_playback(channel, asked, reason=reason))
-    click.echo(f"Channel {channel} is locked ({policy}). To undo: streamd playback unlock {channel}")
+    is_recording = is_recording_id(channel)
+    named = f"Recording {channel}" if is_recording else f"Channel {channel}"
+    undo = f"{channel} --default" if is_recording else channel
+    click.echo(f"{named} is locked ({policy}). To undo: streamd playback unlock {undo}")
     if policy == "signed":
         click.echo(f"A link for a viewer: streamd playback token {channel}")
     elif policy == "password":
-        click.echo(f"Viewers type the password at {config.public_url}/watch/{channel}")
+        click.echo(f"Viewers type the password at {config.public_url}/watch/{'vod/' if is_recording else ''}{channel}")
 
 
 @playback_group.command("unlock")
-@click.argument("channel", type=User())
-@click.option("--default", "as_default", is_flag=True, help="As [playback] policy says, instead of for everybody.")
+@click.argument("channel", type=Watched())
+@click.option(
+    "--default",
+    "as_default",
+    is_flag=True,
+    help="As [playback] policy says, or a recording as its channel, instead of for everybody.",
+)
 @click.option("--reason", default="", help="Why, for the audit log.")
 @config_options
 def unlock_channel(
     channel: str, as_default: bool, reason: str, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    """Let everybody watch CHANNEL."""
+    """Let everybody watch CHANNEL, or the recording of this id."""
     config = load(config_file, data_dir)
     asked = None if as_default else "public"
     _ask(config, lambda client: client.decide_playback(channel, asked, reason=reason))
-    click.echo(f"Channel {channel} is as [playback] policy says." if as_default else f"Everybody may watch {channel}.")
+    said = "as its channel" if is_recording_id(channel) else "as [playback] policy says"
+    click.echo(f"{channel} is {said}." if as_default else f"Everybody may watch {channel}.")
 
 
 # -- tokens -------------------------------------------------------------------------------------
@@ -123,7 +137,11 @@ def sign_token(
 @click.option("--jti", help="A token.")
 @click.option("--uid", help="Whatever this viewer was given until now.")
 @click.option("--kid", help="A key, and all that was signed with it; pk_server: what the server has signed until now.")
-@click.option("--channel", type=StreamName(), help="Whatever anybody was given for this channel until now.")
+@click.option(
+    "--channel",
+    type=Watched(),
+    help="Whatever anybody was given for this channel and its recordings until now, or for one recording.",
+)
 @click.option("--reason", default="", help="Why, for the audit log.")
 @json_option
 @config_options

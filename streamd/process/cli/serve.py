@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from streamd.process.cli.arguments import config_options, load
+from streamd.process.loading import loading
 
 
 @click.command()
@@ -22,7 +23,8 @@ def serve(config_file: Path | None, data_dir: Path | None, is_final: bool) -> No
     [playback], [privacy], [recording] and renewed certificates from it.
     """
     config = load(config_file, data_dir)
-    from streamd.process import run as process
+    with loading():
+        from streamd.process import run as process
 
     click.get_current_context().exit(process.run(config, lambda: load(config_file, data_dir), is_final=is_final))
 
@@ -35,6 +37,7 @@ def demo(duration: float | None, no_browser: bool) -> None:
 
     Everything is kept in a temporary directory and gone afterwards.
     """
-    from streamd.process.demo import run_demo
+    with loading():
+        from streamd.process.demo import run_demo
 
     click.get_current_context().exit(run_demo(duration, open_browser=not no_browser))

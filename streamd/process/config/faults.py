@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic_core import ErrorDetails
 
 from streamd.doors.outgoing.address_guard import AddressGuard
-from streamd.process.config.sections import Config, Name, PlaybackConfig, PublishHookConfig
+from streamd.process.config.sections import Config, ModerationConfig, Name, PlaybackConfig, PublishHookConfig
 from streamd.process.config.values import ListenAddress
 from streamd.services.storage.place import Place, Scheme
 
@@ -77,6 +77,7 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
     yield from _faults_of_hook(config.publish_hook)
     yield from _faults_of_storage(config)
     yield from _faults_of_playback(config.playback)
+    yield from _faults_of_moderation(config.moderation)
     receivers = [
         ("webhooks", "endpoints", f"number {number}, url: ", url) for number, url in enumerate(endpoint_urls, start=1)
     ]
@@ -162,6 +163,16 @@ def _faults_of_playback(playback: PlaybackConfig) -> Iterator[Fault]:
         yield ("playback", "geoip_file"), "write the path of a country database; without one no country is known"
     if playback.geoip_file and _is_missing(playback.geoip_file):
         yield ("playback", "geoip_file"), "there is no such file"
+
+
+def _faults_of_moderation(moderation: ModerationConfig) -> Iterator[Fault]:
+    if not moderation.enabled:
+        return
+    for path in moderation.hash_lists:
+        if _is_missing(path):
+            yield ("moderation", "hash_lists"), f"there is no such file: {path}"
+    if moderation.classifier not in ("", "nudenet") and _is_missing(moderation.classifier):
+        yield ("moderation", "classifier"), "write nudenet, or the path of an ONNX file; there is no such file"
 
 
 def _is_this_machine(host: str) -> bool:

@@ -8,7 +8,7 @@ import json
 import os.path
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,6 +26,10 @@ ENV_KEY_CUTOFF = 0.85
 NESTED_PARTS = 2
 ENDPOINTS = ("webhooks", "endpoints")
 CONFIG_PATHS = (Path("streamd.toml"), Path("/etc/streamd/streamd.toml"))
+
+
+# What is no path where one may stand.
+WORDS: dict[Name, tuple[str, ...]] = {("moderation", "classifier"): ("nudenet",)}
 
 
 def find_config(environ: Mapping[str, str]) -> Path | None:
@@ -91,8 +95,8 @@ class _Reading:
             directory: Where its source is.
         """
         section, key = name
-        if name in PATHS and isinstance(value, str) and value:
-            value = os.path.join(directory, os.path.expanduser(value))
+        if name in PATHS:
+            value = _absolute(value, directory, kept=WORDS.get(name, ()))
         self._values.setdefault(section, {})[key] = value
         self._places[name] = place
 
@@ -260,3 +264,18 @@ def _from_text(text: str, annotation: object) -> object:
     except ValidationError:
         return text
     return value
+
+
+def _absolute(value: object, directory: Path, kept: Sequence[str]) -> object:
+    """A path, or each of a list, as it is from everywhere; what is no text is for the checks to find.
+
+    Args:
+        value: As TOML has it.
+        directory: Where it is relative to.
+        kept: Words that are no paths.
+    """
+    if isinstance(value, list):
+        return [_absolute(each, directory, kept) for each in value]
+    if not isinstance(value, str) or not value or value in kept:
+        return value
+    return os.path.join(directory, os.path.expanduser(value))

@@ -54,7 +54,7 @@ def secrets_of(config: Config) -> list[str]:
     """Texts that must not be seen in any log."""
     database_url = config.keys.database_url.get_secret_value()
     password = _url_of(database_url).password if database_url else None
-    hooks = [config.publish_hook.secret, config.playback.hook_secret]
+    hooks = [config.publish_hook.secret, config.playback.hook_secret, config.moderation.assistant_key]
     secrets = [config.admin.token, *hooks, *(e.secret for e in config.webhooks.endpoints)]
     asked = [config.publish_hook.url, config.playback.hook_url, config.playback.jwks_url]
     asked += [config.moderation.assistant_url, config.moderation.timestamp_url, *config.moderation.purge_urls]

@@ -300,8 +300,24 @@ class ModerationConfig(Section):
     classifier: str = ""
     """What scores pictures: `nudenet`, whose model comes with `pip install 'streamd[moderation]'`, or the path of an
     ONNX file. Empty: nothing."""
+    classifier_labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=1000)] = []
+    """Which labels of the classifier count as found. Empty: all of an ONNX file of yours, and what `nudenet` calls
+    exposed."""
+    classifier_score_min: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """From which score on a label counts as found, up to 1."""
+    scan_pictures_per_s: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Pictures that the machine looks at in a second, of all channels together, beside those that are reported. Ten
+    take a third of a core with `nudenet`; where more are due, each channel is looked at less often."""
+    read_words: bool = True
+    """Read the words in pictures of what is reported; takes most of a second of a core a picture."""
     assistant_url: ReceiverUrl = ""
-    """A service that speaks OpenAI's protocol and may suggest category, priority and a summary. Empty: none."""
+    """A service that speaks OpenAI's protocol and may suggest category, priority and a summary, such as
+    `https://assistant.example.org/v1`. It is told what reporters wrote and what was found, and no picture. One on this
+    machine or in a network of yours has to be in `webhooks.allow_networks`. Empty: none."""
+    assistant_key: SecretStr = SecretStr("")
+    """Its bearer token."""
+    assistant_model: Annotated[str, Field(max_length=200)] = ""
+    """The model that it is asked for. Empty: the service chooses."""
     timestamp_url: ReceiverUrl = ""
     """An authority that stamps evidence with the time (RFC 3161). Empty: none."""
     purge_urls: ReceiverUrls = []
@@ -574,6 +590,9 @@ class LimitsConfig(Section):
     channel_metrics_max: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT.channel_metrics_max
     """Channels in `/metrics` with `metrics.per_channel`, those that have been live for longest. Each has eleven series,
     1.5 kB of every scrape; with 200 channels, as much as all other metrics have three times over."""
+    evidence_bytes_max: Annotated[int, Field(ge=0)] = DEFAULT.evidence_bytes_max
+    """All evidence on the disk (`[moderation]`): by default 900 pieces of 30 s at 6 Mb/s. Beyond it, what is kept is a
+    picture and the facts; nothing is deleted for want of room before its time."""
 
 
 class Config(Section):
@@ -658,6 +677,8 @@ SECTIONS: dict[str, type[Section]] = {
 }
 # Settings that are paths, and so start at the file that names them.
 PATHS = [
+    ("moderation", "classifier"),
+    ("moderation", "hash_lists"),
     ("server", "data_dir"),
     ("recording", "dir"),
     ("storage", "secret_access_key_file"),

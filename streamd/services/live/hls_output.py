@@ -58,6 +58,7 @@ class HlsOutput(PartOutput, Numbered):
         self._captions: frozenset[str] = frozenset()
         self._viewers = HlsViewers()
         self._viewers_counted = 0
+        self._has_ended = False
         # None where it has to be made anew: it is asked for every second, and changes with a discontinuity.
         self._record: PlaylistRecord | None = None
         if context.record is not None:
@@ -136,6 +137,7 @@ class HlsOutput(PartOutput, Numbered):
             raise
         finally:
             self.waiters.close()
+            self._has_ended = True
             self._count_viewers(0)
         return linger_us / 1e6
 
@@ -178,7 +180,7 @@ class HlsOutput(PartOutput, Numbered):
 
     @property
     def viewers(self) -> int:
-        """Viewers, as of about a second ago."""
+        """Viewers, as of about a second ago; the first one at once, as a server that stops waits for whoever watches."""
         return self._viewers_counted
 
     def note_viewer(self, source: str, user_agent: str) -> None:
@@ -189,6 +191,8 @@ class HlsOutput(PartOutput, Numbered):
             user_agent: The header, empty if there was none.
         """
         self._viewers.note(source, user_agent, self._clock.monotonic())
+        if not self._viewers_counted and not self._has_ended:
+            self._count_viewers(1)
 
     def _count_viewers(self, count: int) -> None:
         if count == self._viewers_counted:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # A moderator is told within this time, in seconds, whether it is written, as with a revocation.
 STORE_WAIT_S = 3.0
+# And for each block of a list so long besides: 10,000 take half a second where nothing else goes on.
+BLOCK_WAIT_S = 0.001
 # In the journal: a dozen takedowns with facts of 5,000 characters, or a thousand blocks.
 JOURNAL_BYTES = 256 * 1024
 
@@ -98,7 +100,7 @@ class ActWriter:
         """
         self._waiting[act.id] = act
         task = self._begin(act)
-        await asyncio.wait({task}, timeout=STORE_WAIT_S)
+        await asyncio.wait({task}, timeout=STORE_WAIT_S + len(act.blocks) * BLOCK_WAIT_S)
         if task.done():
             why = "" if (error := task.exception()) is None else str(error)
         else:

@@ -6,12 +6,20 @@ decision", and are decided "not solely on the basis of automated means".
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from streamd.errors import CaseNotFoundError, CaseStateError, OwnDecisionError, ReportRefusedError
+from streamd.errors import (
+    CaseNotFoundError,
+    CaseStateError,
+    ModerationStateError,
+    OwnDecisionError,
+    ReportRefusedError,
+)
 from streamd.services.events.event import Event, EventType, Value
+from streamd.services.keys.request import REASON_LENGTH_MAX
 from streamd.services.moderation.case_records import Act, Appeal, AppealState, Case, Decision, Outcome, Party
 from streamd.services.moderation.ids import IdKind, is_id, new_id, reference_of
 from streamd.services.moderation.reports import EXPLANATION_LENGTH_MAX, said
@@ -146,7 +154,10 @@ class Appeals:
         if decision.outcome is Outcome.TAKEN_DOWN:
             takedowns = self._cases.takedowns
             if takedowns is not None and decision.takedown_id:
-                await takedowns.restore(decision.takedown_id, actor=by, reason=reason)
+                said_shortly = " ".join(reason.split())[:REASON_LENGTH_MAX]
+                # Where somebody has restored it by hand, it is as it should be.
+                with contextlib.suppress(ModerationStateError):
+                    await takedowns.restore(decision.takedown_id, actor=by, reason=said_shortly)
             return
         await self._cases.store.reopen(found.id, reason, act=Act.REVERSED, now=self._clock.now(), by=by)
 

@@ -21,7 +21,7 @@ from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.drafts import CaseFacts, Draft, draft_statement
 from streamd.services.moderation.duplicates import CASES_MAX, Duplicates
-from streamd.services.moderation.findings import Finding, FindingSource, Weight, weigh
+from streamd.services.moderation.findings import Finding, FindingSource, MachineRecord, Suggestion, Weight, weigh
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.sight import Look, Wanted
 from streamd.services.moderation.statement import SourceType
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from streamd.media.packager.rendition import Keyframe
     from streamd.services.audit.records import Actor
     from streamd.services.metrics import Metrics
-    from streamd.services.moderation.assistant import Assistant
     from streamd.services.moderation.findings_store import FindingsStore
+    from streamd.services.moderation.sight import Ready
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +96,26 @@ class Artist(Protocol):
 class Eye(Protocol):
     """The process that looks."""
 
+    @property
+    def ready(self) -> Ready | None:
+        """What it can do; None before it has begun."""
+
     async def look(self, pixels: bytes, wanted: Wanted, /) -> Look:
         """Look at a picture."""
 
     async def close(self) -> None:
         """End it."""
+
+
+class Suggests(Protocol):
+    """The service that may suggest something."""
+
+    async def suggest(self, facts: CaseFacts, finding: Finding | None, /) -> Suggestion | None:
+        """Ask what it makes of a case.
+
+        Raises:
+            AssistantError: It did not answer, or something else.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +175,7 @@ class Assistance:
         desk: CaseDesk,
         pictures: Pictures,
         keyframe_of: Callable[[str], Keyframe | None],
-        assistant: Assistant | None = None,
+        assistant: Suggests | None = None,
     ) -> None:
         self.options = options
         self._hands = hands
@@ -247,6 +262,19 @@ class Assistance:
             StoreUnavailableError: It could not be read.
         """
         return await self._store.of_case(case_id)
+
+    async def record(self) -> MachineRecord:
+        """How often people agreed with what was found.
+
+        Raises:
+            StoreUnavailableError: It could not be read.
+        """
+        return await self._store.record()
+
+    @property
+    def ready(self) -> Ready | None:
+        """What the process can do that looks at reports, or else the one that scans; None before either has begun."""
+        return self._hands.reported.ready or self._hands.scanning.ready
 
     async def draft(self, case_id: str) -> Draft | None:
         """A statement of reasons for a case, as far as it is known; None where there is no such case.
@@ -357,7 +385,7 @@ class Assistance:
         self._suggestions.add(task)
         task.add_done_callback(self._suggestions.discard)
 
-    async def _suggest(self, assistant: Assistant, finding: Finding, seen: _Seen) -> None:
+    async def _suggest(self, assistant: Suggests, finding: Finding, seen: _Seen) -> None:
         try:
             facts = await self._desk.facts(finding.case_id)
             if facts is None:

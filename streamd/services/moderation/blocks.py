@@ -20,6 +20,7 @@ from streamd.errors import (
     StoreUnavailableError,
     TakedownNotFoundError,
 )
+from streamd.services.audit.audit_log import entry_of
 from streamd.services.audit.records import SERVER, AuditEntry
 from streamd.services.events.event import Event, EventType, rfc3339
 from streamd.services.keys.bars import Held
@@ -135,7 +136,7 @@ class Blocks:
         # In the order of the ids, which is that of a list's pages.
         self._ids: list[str] = []
         self._places: dict[tuple[str, str, str, tuple[str, ...]], str] = {}
-        self._hashes = Held()
+        self._of_channel = Held()
         # Those that end by themselves.
         self._ending: dict[str, datetime] = {}
         self._fingerprint: tuple[object, ...] = ()
@@ -202,7 +203,7 @@ class Blocks:
 
     def of_channel(self, channel: str) -> list[Block]:
         """The blocks of a channel, the oldest first."""
-        return [block for block in self._blocks.values() if block.names_channel and block.value == channel]
+        return [self._blocks[block_id] for block_id in sorted(self._of_channel.holders(channel))]
 
     async def start(self) -> None:
         """Have what was blocked be so, before any door opens.
@@ -305,7 +306,7 @@ class Blocks:
         if any(block_id in {each.id for each in act.blocks} for act in self._writer.waiting()):
             raise StoreUnavailableError("the key store does not have the block yet: it holds until it does")
         now = self._clock.now()
-        await self._store.remove([block_id], [_entry("block.removed", block, now, actor, reason)])
+        await self._store.remove([block_id], [entry_of(now, actor, "block.removed", **_row(block, reason))])
         self._release(block)
         log.info("block.removed", extra={"block": block_id, "kind": block.kind.value, "by": actor.name})
         self._tell(Event(EventType.BLOCK_REMOVED, now, _about(block) | {"by": actor.name, "reason": reason}))
@@ -392,7 +393,7 @@ class Blocks:
         for block in over:
             # It has said itself that it ends: that needs no store.
             self._release(block, forgets=False)
-        entries = [_entry("block.removed", block, now, SERVER, "its time was over") for block in over]
+        entries = [entry_of(now, SERVER, "block.removed", **_row(block, "its time was over")) for block in over]
         await self._store.remove([block.id for block in over], entries)
         for block in over:
             self._forget(block)
@@ -408,7 +409,7 @@ class Blocks:
     async def _add(self, block: Block, actor: Actor) -> BlockResult:
         self._hold(block, tells=True)
         closed = await self._close_barred(block)
-        entry = _entry("block.added", block, block.added_at, actor, block.reason)
+        entry = entry_of(block.added_at, actor, "block.added", **_row(block, block.reason))
         unwritten, faults = await asyncio.gather(
             self._writer.write(UnwrittenAct(block.id, entry, blocks=(block,))), self._purge.tell(_paths([block]))
         )
@@ -487,6 +488,8 @@ class Blocks:
         self._changes += 1
         if block.id not in self._blocks:
             insort(self._ids, block.id)
+        if block.names_channel:
+            self._of_channel.add(block.value, block.id)
         self._blocks[block.id] = block
         self._places[block.place] = block.id
         if block.until is not None:
@@ -529,26 +532,24 @@ class Blocks:
     def _forget(self, block: Block) -> None:
         if self._blocks.pop(block.id, None) is not None:
             del self._ids[bisect_left(self._ids, block.id)]
+        self._of_channel.remove(block.value, block.id)
         self._ending.pop(block.id, None)
         if self._places.get(block.place) == block.id:
             del self._places[block.place]
 
 
-def _entry(action: str, block: Block, at: datetime, actor: Actor, words: str) -> AuditEntry:
+def _row(block: Block, words: str) -> dict[str, str | None]:
+    """What the row of the audit log says of a block."""
     is_channel = block.names_channel and not _is_recorded(block.value)
     named = "" if is_channel else f"{block.kind.value} {block.value}"
     said = " ".join(filter(None, (named, f"at {block.scope.value}", f"by order {block.order}" if block.order else "")))
-    return AuditEntry(
-        at,
-        actor.name,
-        action,
-        actor.address,
-        user=block.value if is_channel else None,
-        stream=block.value if is_channel else None,
-        key_id=block.value if block.kind is BlockKind.KEY else None,
-        reason=ActDetails(territorial_scope=block.countries).text(f"{said}. {words}".rstrip(". ")),
-        subject=block.id,
-    )
+    return {
+        "user": block.value if is_channel else None,
+        "stream": block.value if is_channel else None,
+        "key_id": block.value if block.kind is BlockKind.KEY else None,
+        "reason": ActDetails(territorial_scope=block.countries).text(f"{said}. {words}".rstrip(". ")),
+        "subject": block.id,
+    }
 
 
 def _about(block: Block) -> dict[str, Value]:

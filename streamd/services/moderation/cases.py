@@ -22,11 +22,13 @@ from streamd.services.moderation.statement import AutomatedDecision, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.services.audit.records import Actor
     from streamd.services.events.event import EventSink
     from streamd.services.moderation.case_store import BegunDecision, CaseStore
+    from streamd.services.moderation.categories import Category
     from streamd.services.moderation.receipts import Receipts
     from streamd.services.moderation.target import Target
 
@@ -49,12 +51,25 @@ class TakesDown(Protocol):
     """The room of takedowns."""
 
     async def take_down(
-        self, target: Target, statement: Statement, *, actor: Actor, case_id: str | None = None
+        self,
+        target: Target,
+        statement: Statement,
+        *,
+        actor: Actor,
+        case_id: str | None = None,
+        since: datetime | None = None,
     ) -> Takedown:
         """Take a target down; all of it is dark when this returns."""
 
     async def restore(self, takedown_id: str, *, actor: Actor, reason: str) -> object:
         """Put back all that was taken down, in one act."""
+
+
+class LearnsOfDecisions(Protocol):
+    """The machine's help."""
+
+    async def note_decision(self, case_id: str, *, agreed: bool, by: Actor, category: Category | None = None) -> None:
+        """Count whether a person saw in a case what the machine found there."""
 
 
 class Cases:
@@ -80,6 +95,8 @@ class Cases:
         self.store = store
         self.takedowns: TakesDown | None = None
         """The room of takedowns; None where nothing can be taken down."""
+        self.assistance: LearnsOfDecisions | None = None
+        """The machine's help; None where there is none."""
         self._clock = clock
         self._receipts = receipts
         self._tell = tell
@@ -168,7 +185,7 @@ class Cases:
             outcome: What is decided.
             by: The moderator; nobody else decides the case after them, and no appeal against it is theirs to decide.
             statement: The statement of reasons for a takedown: ground, explanation and facts. Category and source are
-                those of the case where it says nothing else.
+                those of the case where it says nothing else, and what was decided is that it is removed.
             target: What is taken down, where it is more or less than what was reported.
             reason: In the moderator's words, for reporters and the broadcaster.
             is_unfounded: The reports were manifestly unfounded: their reporters are warned, and suspended later.
@@ -188,8 +205,10 @@ class Cases:
                 raise StatementError("decision_ground", "a decision needs a ground: send the statement of reasons")
             if is_unfounded:
                 raise StatementError("unfounded", "what is taken down was not reported without a reason")
-            own = {"category": found.category.value, "source_type": found.source_type.value}
-            given = {name: value for name, value in statement.items() if value is not None}
+            given = {name: value for name, value in statement.items() if value not in (None, "", [])}
+            own: dict[str, Any] = {"category": found.category.value, "source_type": found.source_type.value}
+            if not given.keys() & {"decision_visibility", "decision_provision", "decision_account"}:
+                own["decision_visibility"] = ["CONTENT_REMOVED"]
             checked = Statement.of(own | given)
             if self.takedowns is None:
                 raise CaseStateError("this server takes nothing down")
@@ -252,7 +271,9 @@ class Cases:
         if statement is not None:
             assert self.takedowns is not None, "asked before"
             try:
-                takedown = await self.takedowns.take_down(target, statement, actor=by, case_id=case_id)
+                takedown = await self.takedowns.take_down(
+                    target, statement, actor=by, case_id=case_id, since=begun.case.opened_at
+                )
             except Exception:
                 await self._undo(begun)
                 raise
@@ -279,6 +300,10 @@ class Cases:
         }
         self._tell(Event(EventType.CASE_DECIDED, now, about))
         self._on_change()
+        if self.assistance is not None:
+            is_taken_down = outcome is Outcome.TAKEN_DOWN
+            category = begun.case.category
+            await self.assistance.note_decision(case_id, agreed=is_taken_down, by=by, category=category)
         return decision
 
     async def _undo(self, begun: BegunDecision) -> None:

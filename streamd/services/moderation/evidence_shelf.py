@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streamd.errors import EvidenceGoneError, StampError
-from streamd.services.audit.records import SERVER, AuditEntry
+from streamd.services.audit.audit_log import entry_of
+from streamd.services.audit.records import SERVER
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.evidence_chain import EvidenceRecord
 from streamd.services.moderation.evidence_folder import (
@@ -63,8 +64,8 @@ class Cases(Protocol):
     async def about(self, case_id: str) -> tuple[str, bool]:
         """The category of a case, and whether nobody sees its evidence who need not."""
 
-    async def open_among(self, case_ids: Collection[str]) -> Collection[str]:
-        """Those of some cases that are open; the evidence of those is kept."""
+    async def needed_among(self, case_ids: Collection[str], before: datetime) -> Collection[str]:
+        """Those of some cases whose evidence is kept: open, or decided or complained about since a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class EvidenceOptions:
     last_s: int = 30
     """Media before a report, seconds; 0 for a picture and facts alone."""
     keep_days: int = 183
-    """Six months: as long as a decision can be complained about."""
+    """Days after the decision. Six months: as long as it can be complained about."""
     bytes_max: int = 20 * 1024**3
     """Of all evidence on the disk. Beyond it, pieces are a picture and facts."""
 
@@ -88,14 +89,15 @@ class EvidenceShelf:
         store: The index.
         clock: For dates.
         pool: Threads that may wait for the disk.
-        cases: Says of what they are, and which are open.
-        stamper: Has pieces stamped with the time; None where there is no authority.
+        cases: Says of what they are, and whose evidence is needed.
+        stamper: Has pieces stamped with the time, where it has an authority.
 
     Attributes:
         options: As given; another may be put in its place.
         store: As given.
         cases: As given.
         directory: As given.
+        stamper: As given.
         total_bytes: All evidence on the disk, with what is being written, bytes.
         writing: Ids of the pieces that are being kept: nobody else touches their folders.
     """
@@ -109,7 +111,7 @@ class EvidenceShelf:
         pool: Executor,
         *,
         cases: Cases,
-        stamper: TimeStamper | None = None,
+        stamper: TimeStamper,
     ) -> None:
         self.options = options
         self.store = store
@@ -119,7 +121,7 @@ class EvidenceShelf:
         self.writing: set[str] = set()
         self._clock = clock
         self._pool = pool
-        self._stamper = stamper
+        self.stamper = stamper
 
     async def open(self) -> None:
         """Count what is there, and add what an earlier server has kept and not told the index of.
@@ -176,7 +178,9 @@ class EvidenceShelf:
         """
         record = _record_of(facts, sums)
         seconds = round((record.kept_at - datetime.fromisoformat(facts["reported_at"])).total_seconds())
-        linked = await self.store.add(record, self._entry(record, "evidence.kept", SERVER, record.id, max(0, seconds)))
+        linked = await self.store.add(
+            record, entry_of(self._clock.now(), SERVER, "evidence.kept", **_of(record, record.id, max(0, seconds)))
+        )
         link = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(linked).items()}
         for name in ("stamped_at", "deleted_at", "delete_reason"):
             del link[name]
@@ -233,7 +237,7 @@ class EvidenceShelf:
             StoreUnavailableError: It could not be written: nothing is to be shown.
         """
         words = f"{record.id}/{what}" + (f": {reason}" if reason else "")
-        await self.store.note_read(self._entry(record, "evidence.read", actor, words))
+        await self.store.note_read(entry_of(self._clock.now(), actor, "evidence.read", **_of(record, words)))
 
     # -- keeping house -----------------------------------------------------------------------------
 
@@ -262,7 +266,7 @@ class EvidenceShelf:
                 log.warning("evidence.unreadable", extra={"evidence_id": name})
 
     async def retain(self) -> None:
-        """Delete what was kept for long enough, and whose case is closed.
+        """Delete what was kept for long enough after its case was decided.
 
         Raises:
             OSError: Something of it is still there.
@@ -271,15 +275,15 @@ class EvidenceShelf:
         before, after = self._clock.now() - timedelta(days=self.options.keep_days), 0
         while records := await self.store.old(before, after, RETENTION_AT_ONCE):
             after = records[-1].sequence
-            still_open = await self.cases.open_among({record.case_id for record in records})
+            needed = await self.cases.needed_among({record.case_id for record in records}, before)
             for record in records:
-                if record.case_id not in still_open:
-                    await self._delete(record, f"kept for {self.options.keep_days} days")
+                if record.case_id not in needed:
+                    await self._delete(record, f"kept for {self.options.keep_days} days after the decision")
 
     @property
     def has_stamper(self) -> bool:
         """Whether there is an authority."""
-        return self._stamper is not None and bool(self._stamper.url)
+        return bool(self.stamper.url)
 
     async def stamp(self) -> None:
         """Have the pieces stamped that wait for it; the first failure leaves the others for the next time.
@@ -288,7 +292,7 @@ class EvidenceShelf:
             OSError: The disk does not answer.
             StoreUnavailableError: The index does not.
         """
-        if self._stamper is None or not self._stamper.url:
+        if not self.stamper.url:
             return
         for record in await self.store.unstamped(self._clock.now() - STAMP_FOR, STAMPS_AT_ONCE):
             path = self.directory / record.id
@@ -298,7 +302,7 @@ class EvidenceShelf:
                 # On the disk of another server.
                 continue
             try:
-                answer, at = await self._stamper.stamp(sums)
+                answer, at = await self.stamper.stamp(sums)
             except StampError as exc:
                 log.warning("evidence.unstamped", extra={"evidence_id": record.id, "reason": str(exc)})
                 return
@@ -319,9 +323,9 @@ class EvidenceShelf:
         # The files first: a row that says that they are gone is never wrong.
         size = await self.on_disk(remove)
         self.total_bytes = max(0, self.total_bytes - size)
-        await self.store.note_deleted(
-            record, self._clock.now(), why, self._entry(record, "evidence.deleted", SERVER, f"{record.id}: {why}")
-        )
+        now = self._clock.now()
+        entry = entry_of(now, SERVER, "evidence.deleted", **_of(record, f"{record.id}: {why}"))
+        await self.store.note_deleted(record, now, why, entry)
         log.info("evidence.deleted", extra={"evidence_id": record.id, "case_id": record.case_id, "reason": why})
 
     def _folder(self, record: EvidenceRecord) -> Path:
@@ -329,14 +333,15 @@ class EvidenceShelf:
             raise EvidenceGoneError(f"the files of {record.id} are deleted: {record.delete_reason}")
         return self.directory / record.id
 
-    def _entry(
-        self, record: EvidenceRecord, action: str, actor: Actor, words: str, seconds: int | None = None
-    ) -> AuditEntry:
-        return AuditEntry(
-            self._clock.now(), actor.name, action, actor.address, user=record.channel or None,
-            stream=record.channel or None, subject=record.case_id,
-            reason=ActDetails(category=record.category, seconds=seconds).text(words),
-        )  # fmt: skip
+
+def _of(record: EvidenceRecord, words: str, seconds: int | None = None) -> dict[str, Any]:
+    """What the audit log's row of an act on a piece says beside the act."""
+    return {
+        "user": record.channel or None,
+        "stream": record.channel or None,
+        "subject": record.case_id,
+        "reason": ActDetails(category=record.category, seconds=seconds).text(words),
+    }
 
 
 def _read_folder(path: Path) -> tuple[bytes, dict[str, Any]]:

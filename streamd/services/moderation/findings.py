@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 FACTOR_MAX: Final = 4.0
 # A case is at least this much more urgent for a picture that people took down before.
 DUPLICATE_FACTOR: Final = 2.0
+# Of nudenet's 18 labels, those that a rule against nudity means; the others are faces, feet and what is covered.
+EXPOSED: Final = (
+    "FEMALE_BREAST_EXPOSED",
+    "FEMALE_GENITALIA_EXPOSED",
+    "MALE_GENITALIA_EXPOSED",
+    "ANUS_EXPOSED",
+    "BUTTOCKS_EXPOSED",
+)
 # Lines of text in a summary for a list of cases.
 SIGNS_SHOWN_MAX: Final = 3
 
@@ -89,6 +97,22 @@ class Finding:
     """Whether whoever decided the case saw what the machine found; None while nobody has, and where it found none."""
     judged_by: str = ""
     judged_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRecord:
+    """How good the machine is: findings, by what those who decided made of them."""
+
+    agreed: int = 0
+    disagreed: int = 0
+    waiting: int = 0
+    """Nobody has decided."""
+
+    @property
+    def error_rate(self) -> float | None:
+        """The share of those judged that people disagreed with; None where none is."""
+        judged = self.agreed + self.disagreed
+        return round(self.disagreed / judged, 4) if judged else None
 
 
 def flagged(look: Look, labels: Collection[str], threshold: float) -> tuple[tuple[str, float], ...]:

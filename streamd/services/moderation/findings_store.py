@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, select, update
 from streamd.services.audit.audit_log import append_entries, entry_of
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.findings import Duplicate, Finding, FindingSource, Suggestion
+from streamd.services.moderation.findings import Duplicate, Finding, FindingSource, MachineRecord, Suggestion
 from streamd.services.moderation.hash_lists import QUALITY_MIN
 from streamd.services.moderation.sight import Look, Match
 from streamd.services.store.schema import findings
@@ -135,11 +135,8 @@ class FindingsStore:
                 await append_entries(connection, [act])
         return int(judged.rowcount)
 
-    async def record(self) -> tuple[int, int, int]:
+    async def record(self) -> MachineRecord:
         """How good the machine is.
-
-        Returns:
-            How many findings people agreed with, disagreed with, and have not judged.
 
         Raises:
             StoreUnavailableError: They could not be read.
@@ -151,7 +148,7 @@ class FindingsStore:
         )
         async with self._database.reading() as connection:
             counts = {row.agreed: int(row.findings) for row in (await connection.execute(query)).all()}
-        return counts.get(True, 0), counts.get(False, 0), counts.get(None, 0)
+        return MachineRecord(counts.get(True, 0), counts.get(False, 0), counts.get(None, 0))
 
     async def forget(self, case_ids: Iterable[str]) -> None:
         """Remove all findings of cases, with which their time to be kept has ended.

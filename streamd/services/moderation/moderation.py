@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from streamd.errors import StoreUnavailableError
 from streamd.services.moderation.appeal_store import AppealStore
 from streamd.services.moderation.appeals import Appeals
 from streamd.services.moderation.case_store import CaseStore
@@ -117,18 +118,18 @@ class Moderation:
         await self.follow_ups.close()
 
     async def look(self) -> None:
-        """Forget who reported what was decided long ago; called about once a second.
-
-        Raises:
-            StoreUnavailableError: It could not be written.
-        """
+        """Forget who reported what was decided long ago; called about once a second."""
         now = self._clock.monotonic()
         if now < self._next_forget_at:
             return
         self._next_forget_at = now + FORGET_INTERVAL_S
         wall = self._clock.now()
         before = wall - timedelta(days=self.options.evidence_keep_days)
-        forgotten = await self._report_store.forget_reporters(before, now=wall, limit=FORGET_ROWS_MAX)
+        try:
+            forgotten = await self._report_store.forget_reporters(before, now=wall, limit=FORGET_ROWS_MAX)
+        except StoreUnavailableError as exc:
+            log.warning("reporters.kept", extra={"reason": str(exc)})
+            return
         if forgotten:
             log.info("reporters.forgotten", extra={"reports": forgotten})
             if forgotten == FORGET_ROWS_MAX:

@@ -34,7 +34,15 @@ from streamd.services.keys.stream_key import StreamKey
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.block import BlockKind, BlockScope
 from streamd.services.moderation.ids import IdKind, new_id
-from streamd.services.moderation.order import TERRORIST, Effect, Order, OrderEffect, OrderResult
+from streamd.services.moderation.order import (
+    TERRORIST,
+    TEXT_CHARS_MAX,
+    URLS_MAX,
+    Effect,
+    Order,
+    OrderEffect,
+    OrderResult,
+)
 from streamd.services.moderation.order_reply import reply_text
 from streamd.services.moderation.statement import SourceType, Statement
 from streamd.services.moderation.target import TargetKind
@@ -55,9 +63,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What one order names. Each is an act of some milliseconds, and the answer waits for all of them.
-URLS_MAX: Final = 200
-TEXT_CHARS_MAX: Final = 500
 # 2021/784 article 3(3).
 TERRORIST_ORDER_S: Final = 3600
 # A clock of an authority's may be ahead of ours.

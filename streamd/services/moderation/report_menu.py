@@ -63,10 +63,6 @@ class Words:
     errors: Mapping[str, str]
 
 
-_TREE: Final = TypeAdapter(dict[str, list[str] | Reason])
-_TEXTS: Final = TypeAdapter(dict[str, dict[str, str]])
-
-
 class ReportMenu:
     """The menu in all its languages, in memory.
 
@@ -79,7 +75,8 @@ class ReportMenu:
     """
 
     def __init__(self, folder: Path = TEXTS) -> None:
-        tree = _TREE.validate_json((folder / "menu.json").read_bytes())
+        # What checks the files is made where moderation is on, and not with each start.
+        tree = TypeAdapter(dict[str, list[str] | Reason]).validate_json((folder / "menu.json").read_bytes())
         self._tree: Mapping[str, list[str] | Reason] = MappingProxyType(tree)
         files = [path for path in sorted(folder.glob("*.json")) if path.stem != "menu"]
         self.words: Mapping[str, Words] = {path.stem: _words(path, tree) for path in files}
@@ -138,7 +135,7 @@ class ReportMenu:
 
 
 def _words(path: Path, tree: Mapping[str, Any]) -> Words:
-    texts = _TEXTS.validate_json(path.read_bytes())
+    texts = TypeAdapter(dict[str, dict[str, str]]).validate_json(path.read_bytes())
     if set(texts) != {"options", "page", "errors"}:
         raise ValueError(f"{path.name} has options, page and errors")
     if set(texts["options"]) != set(tree):

@@ -120,7 +120,9 @@ class ReportStore:
         found = await open_case(connection, first.case_key)
         is_new = found is None
         if found is None:
-            await connection.execute(self._database.insert_new(cases).values(_new_case(first, now)))
+            await connection.execute(
+                self._database.insert_new(cases).values(new_case(first, now, SourceType.ARTICLE_16))
+            )
             # Another server may have opened it in the same moment.
             found = await open_case(connection, first.case_key)
             assert found is not None, "it was just written"
@@ -210,7 +212,14 @@ class ReportStore:
             return done.rowcount
 
 
-def _new_case(report: NewReport, now: datetime) -> dict[str, Any]:
+def new_case(report: NewReport, now: datetime, source_type: SourceType) -> dict[str, Any]:
+    """The row of a case that is about what a report is about, and has none yet.
+
+    Args:
+        report: Of its target and category.
+        now: Aware.
+        source_type: How it came to be looked at.
+    """
     assert report.target is not None
     return {
         "id": new_id(IdKind.CASE, now),
@@ -219,7 +228,7 @@ def _new_case(report: NewReport, now: datetime) -> dict[str, Any]:
         "target_id": report.target.id,
         "channel": report.target.channel,
         "category": report.category.value,
-        "source_type": SourceType.ARTICLE_16.value,
+        "source_type": source_type.value,
         "state": CaseState.OPEN.value,
         "is_restricted": False,
         "is_on_top": False,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import unicodedata
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -69,8 +69,9 @@ _UNSEEN: Final = dict.fromkeys(
         *range(0xE0000, 0xE0080),
     )
 )
-# What no database takes, and no page shows.
-_UNSHOWN: Final = frozenset(("Cc", "Cs"))
+# What no database takes, and no page shows: control characters but for tabs and the ends of lines, and halves of
+# characters.
+_UNSHOWN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,5 +321,4 @@ def said(text: str, length_max: int, what: str) -> str:
     if len(text) > length_max:
         raise ReportRefusedError(f"{what} has {length_max} characters at most")
     text = text.replace("\r\n", "\n").translate(_UNSEEN)
-    shown = (each if each in "\n\t" or unicodedata.category(each) not in _UNSHOWN else "\ufffd" for each in text)
-    return "".join(shown).strip()
+    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text).strip()

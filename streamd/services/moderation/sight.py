@@ -23,6 +23,9 @@ LENGTH: Final = struct.Struct(">I")
 LOOK: Final = struct.Struct(">B")
 """What is looked for (``Wanted``); what ``pixels.draw_pixels`` says follows, the size and the pixels."""
 
+NUDENET: Final = "nudenet"
+"""The classifier that comes with a package, by name."""
+
 # The names of a hundred lists, or fifty lines of text, and all labels of a classifier with their scores.
 SAID_BYTES_MAX = 256 * 1024
 # Of what a list or a label is called.

@@ -19,8 +19,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from streamd.errors import StoreUnavailableError
-from streamd.services.audit.records import AuditEntry
+from streamd.services.audit.audit_log import entry_of
 from streamd.services.events.event import Event, EventType
+from streamd.services.keys.bars import Held
 from streamd.services.keys.request import checked_reason
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.act_writer import UnwrittenAct
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import Actor
     from streamd.services.events.event import EventSink, Value
     from streamd.services.keys.admission import Admission
-    from streamd.services.keys.bars import Bars, Held
+    from streamd.services.keys.bars import Bars
     from streamd.services.moderation.act_writer import ActWriter
     from streamd.services.moderation.purge import Purge
     from streamd.services.moderation.statement import Statement
@@ -103,6 +104,7 @@ class Takedowns:
         self._purge = purge
         self._tell = tell
         self._standing: dict[str, Target] = {}
+        self._of_channel = Held()
         self._fingerprint: tuple[object, ...] = ()
         self._changes = 0
         self._acts: set[asyncio.Task[TakedownResult]] = set()
@@ -213,14 +215,8 @@ class Takedowns:
         known = await self._store.find(takedown_id)
         now = self._clock.now()
         target = known.target
-        entry = self._entry(
-            "takedown.restored",
-            known,
-            now,
-            actor,
-            _details(known.statement, (now - known.made_at).total_seconds()),
-            reason,
-        )
+        details = _details(known.statement, (now - known.made_at).total_seconds())
+        entry = entry_of(now, actor, "takedown.restored", **self._row(known, details, reason))
         restored = await self._store.restore(takedown_id, at=now, by=actor, reason=reason, entry=entry)
         self._release(takedown_id, target)
         self._on_change()
@@ -255,7 +251,7 @@ class Takedowns:
 
     def standing_of(self, channel: str) -> tuple[str, ...]:
         """Ids of the takedowns that stand, of something of a channel."""
-        return tuple(found for found, target in self._standing.items() if target.channel == channel)
+        return tuple(sorted(self._of_channel.holders(channel)))
 
     async def close(self) -> None:
         """Let the acts that are under way come to their end."""
@@ -273,7 +269,8 @@ class Takedowns:
         # In the order in which they are read: the reason for which it is dark, and its statement.
         words = statement.illegal_content_legal_ground or statement.incompatible_content_ground
         seconds = (takedown.made_at - since).total_seconds() if since is not None else None
-        entry = self._entry("takedown.made", takedown, takedown.made_at, actor, _details(statement, seconds), words)
+        row = self._row(takedown, _details(statement, seconds), words)
+        entry = entry_of(takedown.made_at, actor, "takedown.made", **row)
         unwritten, faults = await asyncio.gather(
             self._writer.write(UnwrittenAct(takedown.id, entry, takedown=takedown)), self._purge.tell(target.paths)
         )
@@ -295,6 +292,7 @@ class Takedowns:
     def _hold(self, takedown_id: str, target: Target) -> None:
         self._changes += 1
         self._standing[takedown_id] = target
+        self._of_channel.add(target.channel, takedown_id)
         match target.kind:
             case TargetKind.RECORDING | TargetKind.CLIP:
                 self._hidden.add(target.id, takedown_id)
@@ -308,6 +306,7 @@ class Takedowns:
     def _release(self, takedown_id: str, target: Target) -> None:
         self._changes += 1
         self._standing.pop(takedown_id, None)
+        self._of_channel.remove(target.channel, takedown_id)
         match target.kind:
             case TargetKind.RECORDING | TargetKind.CLIP:
                 self._hidden.remove(target.id, takedown_id)
@@ -323,23 +322,18 @@ class Takedowns:
             holders |= self._bars.keys.holders(target.id)
         return tuple(sorted(holders))
 
-    def _entry(
-        self, action: str, takedown: Takedown, at: datetime, actor: Actor, details: ActDetails, words: str
-    ) -> AuditEntry:
+    def _row(self, takedown: Takedown, details: ActDetails, words: str) -> dict[str, str | None]:
+        """What the row of the audit log says of a takedown."""
         target = takedown.target
         channel = target.channel or None
         said = target.id if target.kind in (TargetKind.RECORDING, TargetKind.CLIP) else ""
-        return AuditEntry(
-            at,
-            actor.name,
-            action,
-            actor.address,
-            user=channel,
-            key_id=target.id if target.kind is TargetKind.KEY else None,
-            stream=channel,
-            reason=details.text(": ".join(filter(None, (said, words)))),
-            subject=takedown.id,
-        )
+        return {
+            "user": channel,
+            "key_id": target.id if target.kind is TargetKind.KEY else None,
+            "stream": channel,
+            "reason": details.text(": ".join(filter(None, (said, words)))),
+            "subject": takedown.id,
+        }
 
     def _about(self, takedown: Takedown) -> dict[str, Value]:
         target = takedown.target

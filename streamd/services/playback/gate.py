@@ -65,6 +65,7 @@ class PlaybackGate:
         words: The words in the names of locked channels' media.
         viewings: The tickets in use.
         view_blocks: What is kept from viewers in some countries or networks.
+        is_blocking: Something is kept from some viewers, whatever they show.
         is_open: Nothing is locked, and nothing blocked.
     """
 
@@ -90,6 +91,7 @@ class PlaybackGate:
         self._on_locked: list[Callable[[str], None]] = []
         self._on_blocked: list[Callable[[str], None]] = []
         self.view_blocks = ViewBlocks(countries.of, lambda: self.options.unknown_country != "allow")
+        self.is_blocking = False
         self.is_open = True
         self._look_whether_open()
         self.set_secret(bytes(32))
@@ -137,7 +139,8 @@ class PlaybackGate:
                 tell(name)
 
     def _look_whether_open(self) -> None:
-        self.is_open = not self.policies.locks_any and not len(self.view_blocks)
+        self.is_blocking = len(self.view_blocks) > 0
+        self.is_open = not self.policies.locks_any and not self.is_blocking
 
     # -- what is kept from some --------------------------------------------------------------
 

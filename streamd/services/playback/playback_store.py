@@ -171,15 +171,17 @@ class PlaybackStore:
                 for row in await connection.execute(select(playback_rules))
             }
 
-    async def set_rule(self, subject: str, rule: PlaybackRule | None, entries: Sequence[AuditEntry]) -> None:
-        """Decide for one channel or recording; None leaves it to the configuration.
+    async def set_rule(
+        self, subject: str, rule: PlaybackRule | None, entries: Sequence[AuditEntry], *, of_recording: bool = False
+    ) -> None:
+        """Decide for one channel or recording; None leaves it to the configuration, or a recording to its channel.
 
         Raises:
             UserNotFoundError: There is no such user; ids of recordings are not looked up.
             StoreUnavailableError: It could not be written.
         """
         async with self._database.writing() as connection:
-            if not subject.startswith("rec_"):
+            if not of_recording:
                 known = await connection.execute(select(users.c.name).where(users.c.name == subject))
                 if known.one_or_none() is None:
                     raise UserNotFoundError(subject)

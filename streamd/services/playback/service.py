@@ -85,6 +85,8 @@ class PlaybackService:
         self._checked_at = float("-inf")
         self._changes = 0
         self._unwritten: list[tuple[RevocationRecord, AuditEntry]] = []
+        # Recordings whose rules are still to be dropped; as many as have one.
+        self._deleted: list[str] = []
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -127,6 +129,9 @@ class PlaybackService:
             return
         self._checked_at = now
         try:
+            while self._deleted:
+                await self.forget(self._deleted[0])
+                del self._deleted[0]
             while self._unwritten:
                 await self._store.revoke(*self._unwritten[0])
                 del self._unwritten[0]
@@ -297,16 +302,24 @@ class PlaybackService:
     # -- rules ------------------------------------------------------------------------------
 
     async def set_rule(
-        self, subject: str, policy: Policy | None, *, by: Actor, password: str | None = None, reason: str = ""
+        self,
+        subject: str,
+        policy: Policy | None,
+        *,
+        by: Actor,
+        password: str | None = None,
+        reason: str = "",
+        of_recording: bool = False,
     ) -> PlaybackRule | None:
         """Decide who may watch a channel or recording.
 
         Args:
             subject: Its name or id.
-            policy: None leaves it to the configuration.
+            policy: None leaves it to the configuration, or a recording to its channel.
             by: The actor.
             password: A new one, which ends what is watched by the one before; None leaves it.
             reason: Why, in the operator's words.
+            of_recording: It is the id of a recording that there is.
 
         Raises:
             KeyRequestError: A password that cannot be, or none where one is needed.
@@ -318,16 +331,17 @@ class PlaybackService:
         if password is not None:
             hashed = await self._passwords.hash(password)
         if policy is Policy.PASSWORD and not hashed:
-            raise KeyRequestError("a channel with the policy password needs one")
+            raise KeyRequestError("the policy password needs a password")
         rule = None if policy is None else PlaybackRule(policy, hashed if policy is Policy.PASSWORD else "")
         now = self._clock.now()
-        said = "as the configuration says" if policy is None else policy.value
+        unsaid = "as its channel" if of_recording else "as the configuration says"
+        said = unsaid if policy is None else policy.value
         if password is not None:
             said += ", new password"
-        name = subject if not subject.startswith("rec_") else None
+        name = None if of_recording else subject
         text = f"{subject if name is None else ''} {said}. {checked_reason(reason)}".strip().rstrip(". ")
         entry = AuditEntry(now, by.name, "playback.policy", by.address, user=name, stream=name, reason=text)
-        await self._store.set_rule(subject, rule, [entry])
+        await self._store.set_rule(subject, rule, [entry], of_recording=of_recording)
         self._changes += 1
         rules = {**self.gate.policies.rules}
         if rule is None:
@@ -339,8 +353,13 @@ class PlaybackService:
             await self.revoke(RevocationKind.CHANNEL, subject, by=by, reason="new password")
         return rule
 
+    def forget_soon(self, recording: str) -> None:
+        """Drop the rule of a recording that is deleted."""
+        if recording in self.gate.policies.rules:
+            self._deleted.append(recording)
+
     async def forget(self, subject: str) -> None:
-        """Drop the rule of a user who is deleted."""
+        """Drop the rule of a user or recording that is deleted."""
         await self._store.forget(subject)
         self._changes += 1
         rules = {name: rule for name, rule in self.gate.policies.rules.items() if name != subject}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -20,6 +21,7 @@ from streamd.services.playback.hook import HookVerdict, ViewerHook
 from streamd.services.playback.policy import PlaybackRule, Policy
 from streamd.services.playback.refusal import Refusal
 from streamd.services.playback.revocations import RevocationKind
+from streamd.services.playback.view_blocks import ViewBlock
 from tests.support.doors import (
     SUSPENDED,
     Client,
@@ -178,6 +180,17 @@ class TestWithATicket:
             found = await house.get(f"{base}/{uri}")
             assert found.status == 200, uri
             assert found.field("Cache-Control") == "max-age=3600, immutable"
+
+    async def test_what_is_kept_from_its_viewer_is_refused_although_the_ticket_is_known(self, house: House) -> None:
+        ticket = await house.ticket()
+        word = house.gate.words.of("demo", StandInStream.live_since)
+        paths = [f"/live/demo/~{ticket}/main.m3u8", f"/live/demo/~{ticket}/main/{word}/part10012.m4s"]
+        assert [(await house.get(path)).status for path in paths] == [200, 200]
+        block = ViewBlock("demo", network=ip_network("127.0.0.0/8"))
+        house.gate.block(block, "act")
+        assert [(await house.get(path)).status for path in paths] == [451, 451]
+        house.gate.unblock(block, "act")
+        assert [(await house.get(path)).status for path in paths] == [200, 200]
 
     async def test_all_viewers_get_the_same_bytes(self, house: House) -> None:
         first, second = await house.ticket(), await house.ticket(jti="other")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from streamd.services.keys.admission import Admission
 from streamd.services.live.health import Finding, Health, HealthCode, HealthStatus, Severity
 from streamd.services.live.meter import StreamSummary
 from tests.support.admin_server import run_admin_server
@@ -76,6 +77,12 @@ class Streams:
 
     async def kick(self, name: str) -> bool:
         return self.summary(name) is not None
+
+    def channels(self) -> Sequence[StreamSummary]:
+        return []
+
+    async def close_barred(self, is_barred: Callable[[Admission], bool]) -> list[str]:
+        return []
 
     async def close_streams(self, key_ids: Collection[str], reason: str) -> list[str]:
         return []
@@ -151,6 +158,30 @@ CONTRACT_CALLS = {
     ("get", "/api/v1/recordings/{id}/export"),
     ("delete", "/api/v1/recordings/{id}/export"),
     ("get", "/api/v1/recordings/{id}/export.mp4"),
+    ("get", "/api/v1/cases"),
+    ("get", "/api/v1/cases/{id}"),
+    ("get", "/api/v1/cases/{id}/reports"),
+    ("post", "/api/v1/cases/{id}/claim"),
+    ("post", "/api/v1/cases/{id}/note"),
+    ("post", "/api/v1/cases/{id}/decide"),
+    ("post", "/api/v1/cases/{id}/reopen"),
+    ("get", "/api/v1/appeals"),
+    ("post", "/api/v1/appeals/{id}/decide"),
+    ("get", "/api/v1/targets"),
+    ("get", "/api/v1/categories"),
+    ("post", "/api/v1/takedowns"),
+    ("get", "/api/v1/takedowns"),
+    ("get", "/api/v1/takedowns/{id}"),
+    ("post", "/api/v1/takedowns/{id}/restore"),
+    ("post", "/api/v1/blocks"),
+    ("get", "/api/v1/blocks"),
+    ("post", "/api/v1/blocks/import"),
+    ("get", "/api/v1/blocks/{id}"),
+    ("delete", "/api/v1/blocks/{id}"),
+    ("post", "/api/v1/orders"),
+    ("get", "/api/v1/orders"),
+    ("get", "/api/v1/orders/{id}"),
+    ("post", "/api/v1/orders/{id}/answered"),
     ("get", "/api/v1/evidence"),
     ("get", "/api/v1/evidence/{id}"),
     ("get", "/api/v1/evidence/{id}/files/{name}"),

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streamd.errors import ChunkError, MessageTooLargeError
+from streamd.formats.flv.tag import FlvTag
 from streamd.formats.payload import Payload
 from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits, ChunkWriter
 from streamd.formats.rtmp.message import Message, set_chunk_size
 from tests.support.delivery import deliver
-from tests.support.rtmp_wire import basic_header, chunk, control, message
+from tests.support.rtmp_wire import as_message, basic_header, chunk, control, message
 
 # A header that has only begun says nothing yet.
 TRAILING = bytes.fromhex("44 000001")
@@ -25,7 +26,7 @@ def decode(data: bytes, *, chunk_size: int = 128, limits: ChunkLimits | None = N
         def take(piece: bytes) -> Iterator[Message]:
             buffer, position = bytearray(piece + OF_OTHERS), 0
             while position < len(piece):
-                yield from decoder.receive_buffer(buffer, len(piece), position)
+                yield from map(as_message, decoder.receive_buffer(buffer, len(piece), position))
                 decoder.raise_fault()
                 position = decoder.position
 
@@ -73,13 +74,13 @@ class TestMessageHeader:
         assert decode(data) == [Message(8, 33, 1, b"\xaa\xbb")]
 
     def test_the_message_stream_id_is_little_endian(self) -> None:
-        (message,) = decode(chunk(0, 4, b"x", message_stream_id=0x01020304))
+        (message,) = decode(chunk(0, 4, b"x", type_id=4, message_stream_id=0x01020304))
         assert message.message_stream_id == 0x01020304
 
     def test_type_1_keeps_the_message_stream(self) -> None:
-        data = chunk(0, 4, b"a", time_ms=100, type_id=8, message_stream_id=7)
-        data += chunk(1, 4, b"bc", time_ms=23, type_id=9)
-        assert decode(data) == [Message(8, 100, 7, b"a"), Message(9, 123, 7, b"bc")]
+        data = chunk(0, 4, b"a", time_ms=100, type_id=4, message_stream_id=7)
+        data += chunk(1, 4, b"bc", time_ms=23, type_id=18)
+        assert decode(data) == [Message(4, 100, 7, b"a"), Message(18, 123, 7, b"bc")]
 
     def test_type_2_keeps_type_and_length_too(self) -> None:
         data = chunk(0, 4, b"ab", time_ms=100, type_id=8) + chunk(2, 4, b"cd", time_ms=23)
@@ -204,7 +205,7 @@ class TestChunking:
         decoder.chunk_size = chunk_size
         message = Message(9, 40, 1, payload)
         data = writer.write(message, 4)
-        assert decoder.receive_data(data * 2 + TRAILING) == [message] * 2
+        assert list(map(as_message, decoder.receive_data(data * 2 + TRAILING))) == [message] * 2
 
     @pytest.mark.parametrize("chunk_size", [1, 2, 100])
     def test_runs_of_small_chunks_are_taken_in_every_cut(self, chunk_size: int) -> None:
@@ -320,8 +321,10 @@ class TestLimits:
     def test_media_that_is_not_kept_has_no_slab(self) -> None:
         data = message(9, b"v" * 500) + chunk(1, 4, b"v" * 100, type_id=9)
         decoder = ChunkDecoder(ChunkLimits(keeps_media=False))
-        assert [type(each.payload) for each in decoder.receive_data(data)] == [bytes, bytes]
-        assert [type(each.payload) for each in ChunkDecoder().receive_data(data)] == [Payload, Payload]
+        received = decoder.receive_data(data)
+        assert [(type(each), type(each.payload)) for each in received] == [(Message, bytes)] * 2
+        received = ChunkDecoder().receive_data(data)
+        assert [(type(each), type(each.payload)) for each in received] == [(FlvTag, Payload)] * 2
 
     def test_other_limits_hold_from_there_on(self) -> None:
         decoder = ChunkDecoder(ChunkLimits(message_bytes_max=300, held_bytes_max=300, keeps_media=False))
@@ -424,7 +427,7 @@ class TestCommand:
         before = decoder.receive_data(data[:start]) if cut else []
         rest = bytearray(data[start:] if cut else data)
         messages = before + decoder.receive_buffer(rest, len(rest))
-        assert [each.type_id for each in messages] == [9, type_id]
+        assert [as_message(each).type_id for each in messages] == [9, type_id]
         assert rest[decoder.position :] == message(9, b"c")
         (behind,) = decoder.receive_buffer(rest, len(rest), decoder.position)
         assert behind.payload == b"c"
@@ -435,7 +438,7 @@ class TestCommand:
     def test_that_is_too_short_to_be_read_ends_nothing(self, type_id: int, payload: bytes) -> None:
         decoder = ChunkDecoder()
         data = bytearray(message(type_id, payload) + message(9, b"c"))
-        assert [each.type_id for each in decoder.receive_buffer(data, len(data))] == [type_id, 9]
+        assert [as_message(each).type_id for each in decoder.receive_buffer(data, len(data))] == [type_id, 9]
         assert decoder.position == len(data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamd.errors import ChunkError, MessageTooLargeError
+from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.chunk import ChunkDecoder, ChunkLimits
 from streamd.formats.rtmp.message import Message
 from tests.support.captures import HANDSHAKE_BYTES, NAMES, Capture
@@ -33,9 +34,9 @@ def run(data: bytes) -> None:
     assert whole == cut
 
 
-def _messages(pieces: list[bytes]) -> tuple[list[Message], str]:
+def _messages(pieces: list[bytes]) -> tuple[list[Message | FlvTag], str]:
     decoder = ChunkDecoder(LIMITS)
-    messages: list[Message] = []
+    messages: list[Message | FlvTag] = []
     end = "waits"
     try:
         for piece in pieces:

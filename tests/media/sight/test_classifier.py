@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.extra import require
 from tests.support.onnx_file import INT64, box_model, colour_model
 
-numpy = pytest.importorskip("numpy", reason="needs pip install 'streamd[moderation]'")
-pytest.importorskip("onnxruntime", reason="needs pip install 'streamd[moderation]'")
+require("numpy", "onnxruntime", "nudenet")
 
-from streamd.media.sight import classifier as module  # noqa: E402 - needs onnxruntime
-from streamd.media.sight.classifier import Classifier, ClassifierError, model_path  # noqa: E402
+import numpy  # noqa: E402
+
+from streamd.media.sight import classifier as module  # noqa: E402 - of an extra
+from streamd.media.sight.classifier import Classifier, ClassifierError, model_path  # noqa: E402 - of an extra
 
 
 def load(tmp_path: Path, model: bytes) -> Classifier:
@@ -21,7 +24,7 @@ def load(tmp_path: Path, model: bytes) -> Classifier:
     return Classifier(file)
 
 
-def plain(red: int, green: int, blue: int, width: int = 64, height: int = 32) -> object:
+def plain(red: int, green: int, blue: int, width: int = 64, height: int = 32) -> Any:
     picture = numpy.empty((height, width, 3), dtype=numpy.uint8)
     picture[:] = (red, green, blue)
     return picture
@@ -97,7 +100,6 @@ class TestAFileThatIsNone:
 
 
 def test_nudenet_is_the_model_of_its_package() -> None:
-    pytest.importorskip("nudenet", reason="needs pip install 'streamd[moderation]'")
     classifier = Classifier(model_path("nudenet"))
     assert len(classifier.labels) == 18
     assert "MALE_GENITALIA_EXPOSED" in classifier.labels
@@ -107,6 +109,6 @@ def test_nudenet_is_the_model_of_its_package() -> None:
 
 
 def test_nudenet_that_is_not_there_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ClassifierError, match="streamd\\[moderation\\]"):
         model_path("nudenet")

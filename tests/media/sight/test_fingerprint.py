@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import random
 
-import pytest
+from tests.support.extra import require
 
-numpy = pytest.importorskip("numpy", reason="needs pip install 'streamd[moderation]'")
-pytest.importorskip("pdqhash", reason="needs pip install 'streamd[moderation]', which builds pdqhash from source")
+require("numpy", "pdqhash")
 
-from streamd.media.sight.fingerprint import HashIndex, fingerprint  # noqa: E402 - needs pdqhash
-from streamd.services.moderation.hash_lists import DISTANCE_MAX, QUALITY_MIN, distance  # noqa: E402
-from tests.support.pictures import reencoded, scene  # noqa: E402
+import numpy  # noqa: E402
+
+from streamd.media.sight.fingerprint import HashIndex, fingerprint  # noqa: E402 - of an extra
+from streamd.services.moderation.hash_lists import DISTANCE_MAX, QUALITY_MIN, distance  # noqa: E402 - of an extra
+from tests.support.pictures import reencoded, scene  # noqa: E402 - of an extra
 
 
 class TestTheFingerprint:
     def test_of_a_picture_encoded_anew_at_480p_and_thirty_percent_is_near(self) -> None:
-        for number in range(12):
+        for number in range(6):
             picture = scene(number, 1280, 720)
             original, quality = fingerprint(picture)
             assert quality >= QUALITY_MIN
@@ -24,7 +25,7 @@ class TestTheFingerprint:
             assert distance(original, again) <= DISTANCE_MAX
 
     def test_of_other_pictures_is_far(self) -> None:
-        hashes = [fingerprint(scene(number, 320, 180))[0] for number in range(300)]
+        hashes = [fingerprint(scene(number, 320, 180))[0] for number in range(150)]
         index = HashIndex(b"".join(hashes))
         for number, each in enumerate(hashes):
             assert index.near(each, DISTANCE_MAX, 10) == [(number, 0)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-numpy = pytest.importorskip("numpy", reason="needs pip install 'streamd[moderation]'")
-cv2 = pytest.importorskip("cv2", reason="needs pip install 'streamd[moderation]'")
-pytest.importorskip("rapidocr", reason="needs pip install 'streamd[moderation]'")
+from tests.support.extra import require
 
-from streamd.media.sight.words import LINES_MAX, Reader  # noqa: E402 - needs rapidocr
+require("numpy", "cv2", "rapidocr")
+
+import cv2  # noqa: E402
+import numpy  # noqa: E402
+
+from streamd.media.sight.words import LINES_MAX, Reader  # noqa: E402 - of an extra
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def test_a_picture_without_words_has_none(reader: Reader) -> None:
 
 def test_a_picture_full_of_words_has_so_many_lines(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     class Found:
-        txts = tuple(f"line {number}\u202e" for number in range(LINES_MAX * 2)) + ("\u200b",)
+        txts = (*(f"line {number}\u202e" for number in range(LINES_MAX * 2)), "\u200b")
         scores = (0.9,) * (LINES_MAX * 2) + (0.9,)
 
     monkeypatch.setattr(reader, "_read", lambda _: Found)

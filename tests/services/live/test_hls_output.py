@@ -302,7 +302,7 @@ class TestViewers:
         house.add_segment()
         for number in range(3):
             house.hls.note_viewer(f"192.0.2.{number}", "player")
-        assert house.hls.viewers == 0
+            assert house.hls.viewers == 1, "the first counts at once"
         house.hls.look(house.clock.monotonic())
         assert house.hls.viewers == 3
         house.clock.advance(10)
@@ -315,5 +315,7 @@ class TestViewers:
         house.hls.note_viewer("192.0.2.7", "player")
         house.hls.look(house.clock.monotonic())
         house.hls.end()
+        # Players fetch the end, and are no viewers any more.
+        house.hls.note_viewer("192.0.2.7", "player")
         assert house.hls.viewers == 0
         assert house.metrics.registry.get_sample_value("streamd_viewers", {"protocol": "hls"}) == 0

@@ -35,7 +35,7 @@ from streamd.services.moderation.categories import Category
 from streamd.services.moderation.drafts import CaseFacts
 from streamd.services.moderation.findings import FACTOR_MAX, Finding, FindingSource, Suggestion
 from streamd.services.moderation.findings_store import FindingsStore
-from streamd.services.moderation.sight import Look, Match, Wanted
+from streamd.services.moderation.sight import Look, Match, Ready, Wanted
 
 pytestmark = pytest.mark.asyncio
 
@@ -57,6 +57,7 @@ class FakeHands:
     drawn: list[tuple[bytes, bytes, CellSize]] = field(default_factory=list)
     looked: list[tuple[bytes, Wanted]] = field(default_factory=list)
     closed: int = 0
+    ready: Ready | None = None
 
     async def draw_pixels(self, cmaf_header: bytes, picture: bytes, box: CellSize) -> bytes | None:
         self.drawn.append((cmaf_header, picture, box))
@@ -346,7 +347,9 @@ class TestTheAssistant:
         assert [each[3] for each in asked.desk.noted] == ["blood 0.80"], "said before the assistant answers"
         asked.assistant.may_answer.set()
         await asked.suggested()
-        assert asked.desk.noted[1] == ("case_1", pytest.approx(5.0), False, "blood 0.80; assistant: a fight")
+        case_id, factor, is_on_top, summary = asked.desk.noted[1]
+        assert (case_id, is_on_top, summary) == ("case_1", False, "blood 0.80; assistant: a fight")
+        assert factor == pytest.approx(5.0)
         (finding,) = await asked.assistance.findings("case_1")
         assert finding.suggestion == Suggestion(Category.VIOLENCE, 2.0, "a fight")
 

@@ -359,6 +359,8 @@ class TestReading:
 async def test_pages_and_what_is_searched(deck: Deck) -> None:
     for name in ("anna", "bert", "carl"):
         await deck.blocks.add(kind="channel", value=name, actor=MODERATOR)
+        # Ids of one millisecond are in no order.
+        deck.clock.advance(0.01)
     await deck.blocks.add(kind="network", value="192.0.2.0/24", reason="anna's", actor=MODERATOR)
     page, has_more = deck.blocks.page(kind=BlockKind.CHANNEL, limit=2)
     assert [block.value for block in page] == ["carl", "bert"]

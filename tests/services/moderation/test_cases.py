@@ -118,7 +118,7 @@ class TestDeciding:
         decision = await house.decide(found, reason="He beats her.")
         ((target, statement, by, of),) = house.takedowns.done
         assert (target, by, of) == (ALICE, "mina", found)
-        assert (statement.category, statement.source_type) == ("STATEMENT_CATEGORY_VIOLENCE", "SOURCE_ARTICLE_16")
+        assert (statement.category, statement.source_type) == (Category.VIOLENCE, "SOURCE_ARTICLE_16")
         assert (decision.outcome, decision.takedown_id) == (Outcome.TAKEN_DOWN, f"tkd_{1:026}")
         case = await house.case()
         assert (case.state, case.decision_id) == (CaseState.DECIDED, decision.id)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.findings import DUPLICATE_FACTOR, FACTOR_MAX, Duplicate, Weight, flagged, weigh
+from streamd.services.moderation.findings import (
+    DUPLICATE_FACTOR,
+    FACTOR_MAX,
+    Duplicate,
+    MachineRecord,
+    Weight,
+    flagged,
+    weigh,
+)
 from streamd.services.moderation.sight import Look, Match
 
 HASH = "ab" * 32
@@ -59,3 +67,8 @@ def test_a_picture_of_another_case_weighs_something() -> None:
 def test_a_summary_names_the_first_and_counts_the_rest() -> None:
     look = Look(scores=tuple((f"label{number}", 0.9) for number in range(8)))
     assert weight_of(look).summary == "label0 0.90; label1 0.90; label2 0.90; 5 more"
+
+
+def test_the_error_rate_is_of_those_that_people_judged() -> None:
+    assert MachineRecord(waiting=9).error_rate is None
+    assert MachineRecord(3, 1, 9).error_rate == 0.25

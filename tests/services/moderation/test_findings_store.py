@@ -12,7 +12,7 @@ from streamd.services.audit.verify import verify_log
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.act_details import ActDetails, words_of
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.findings import Duplicate, Finding, FindingSource, Suggestion
+from streamd.services.moderation.findings import Duplicate, Finding, FindingSource, MachineRecord, Suggestion
 from streamd.services.moderation.findings_store import SHOWN_MAX, FindingsStore
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.sight import Look, Match
@@ -76,12 +76,12 @@ async def test_people_agree_or_not_and_change_their_minds(store: KeyStore) -> No
         await findings.add(finding(number), SERVER, FOUND)
     await findings.add(finding(3, signs=()), SERVER, FOUND)
     await findings.add(finding(4, "case_2"), SERVER, FOUND)
-    assert await findings.record() == (0, 0, 4)
+    assert await findings.record() == MachineRecord(0, 0, 4)
     assert await findings.judge("case_1", agreed=True, by=CAROL, now=AT, details=FOUND) == 3
-    assert await findings.record() == (3, 0, 1)
+    assert await findings.record() == MachineRecord(3, 0, 1)
     assert await findings.judge("case_1", agreed=True, by=CAROL, now=AT, details=FOUND) == 0, "said before"
     assert await findings.judge("case_1", agreed=False, by=CAROL, now=AT, details=FOUND) == 3
-    assert await findings.record() == (0, 3, 1)
+    assert await findings.record() == MachineRecord(0, 3, 1)
     newest, *judged = await findings.of_case("case_1")
     assert newest.agreed is None, "nothing was found in it"
     assert {(each.agreed, each.judged_by, each.judged_at) for each in judged} == {(False, "carol", AT)}

@@ -20,8 +20,7 @@ from streamd.errors import (
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.stream_key import StreamKey
 from streamd.services.moderation.act_details import ActDetails
-from streamd.services.moderation.order import Effect
-from streamd.services.moderation.orders import URLS_MAX
+from streamd.services.moderation.order import URLS_MAX, Effect
 from streamd.services.recording.recording_id import new_recording_id
 from tests.support.enforcement import MODERATOR, Deck
 

@@ -114,6 +114,13 @@ def test_what_it_has_is_read() -> None:
     assert ready.layers == Layer.LIMITS | Layer.USER
     assert ready.classifier_fault == "no model"
     assert (ready.lists[0].hashes, ready.lists[0].faults) == (7, ("line 2: no hash",))
-    for changed in ({"lists": [{}]}, {"lists": 3}, {"labels": None}, {"layers": "all"}, {"hash_fault": 1}):
+    others: list[dict[str, Any]] = [
+        {"lists": [{}]},
+        {"lists": 3},
+        {"labels": None},
+        {"layers": "all"},
+        {"hash_fault": 1},
+    ]
+    for changed in others:
         with pytest.raises(EOFError):
             Ready.parse(json.dumps(READY | changed).encode())

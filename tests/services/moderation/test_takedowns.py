@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -106,9 +107,17 @@ class TestTakingDown:
         deck.streams.go_live("anna")
         order: list[str] = []
         close, write = deck.streams.close_barred, deck.store.database.writing
-        monkeypatch.setattr(deck.streams, "close_barred", lambda barred: (order.append("closed"), close(barred))[1])
-        monkeypatch.setattr(deck.store.database, "writing", lambda: (order.append("written"), write())[1])
-        monkeypatch.setattr(deck.store.database, "reading", lambda: order.append("read"))
+
+        def noted(what: str, act: Callable[..., Any]) -> Callable[..., Any]:
+            def do(*arguments: Any) -> Any:
+                order.append(what)
+                return act(*arguments)
+
+            return do
+
+        monkeypatch.setattr(deck.streams, "close_barred", noted("closed", close))
+        monkeypatch.setattr(deck.store.database, "writing", noted("written", write))
+        monkeypatch.setattr(deck.store.database, "reading", noted("read", deck.store.database.reading))
         await deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR)
         assert order == ["closed", "written"]
 

@@ -295,11 +295,25 @@ class TestRules:
         assert house.gate.is_open
 
     async def test_of_a_recording(self, house: House) -> None:
-        await house.service.set_rule("rec_1", Policy.PUBLIC, by=ADMIN)
-        assert "rec_1" in house.gate.policies.rules
+        await house.service.set_rule("rec_1", Policy.SIGNED, by=ADMIN, of_recording=True)
+        assert house.gate.is_locked("rec_1", "alice")
+        assert not house.gate.is_locked("alice")
+        assert (await house.again()).gate.is_locked("rec_1", "alice")
+        await house.service.set_rule("rec_1", None, by=ADMIN, of_recording=True)
+        assert house.gate.is_open
+        assert ("playback.policy", "rec_1 as its channel") in await house.acts()
+
+    async def test_of_a_recording_that_is_deleted(self, house: House) -> None:
+        await house.service.set_rule("rec_1", Policy.SIGNED, by=ADMIN, of_recording=True)
+        for each in ("rec_1", "rec_2"):
+            house.service.forget_soon(each)
+        house.clock.advance(RECHECK_S)
+        await house.service._look()
+        assert house.gate.is_open
+        assert (await house.again()).gate.is_open
 
     async def test_a_password_is_kept_as_a_hash(self, house: House) -> None:
-        with pytest.raises(KeyRequestError, match="needs one"):
+        with pytest.raises(KeyRequestError, match="needs a password"):
             await house.service.set_rule("alice", Policy.PASSWORD, by=ADMIN)
         for password in ("abc", "x" * 129):
             with pytest.raises(KeyRequestError):

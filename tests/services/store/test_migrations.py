@@ -12,10 +12,10 @@ from streamd.services.store.migrations.steps import SCRIPT_LOCATION
 
 START = """\
 import asyncio, sys
-from streamd.services.store.database import Database
+from streamd.services.keys.key_store import KeyStore
 
 async def start():
-    database = Database(sys.argv[1])
+    database = KeyStore(sys.argv[1])
     await database.start()
     await database.close()
 

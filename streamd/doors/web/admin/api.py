@@ -14,11 +14,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streamd import __version__
 from streamd.doors.web.admin.guards import ACTOR, TokenGate, host_guard
 from streamd.doors.web.admin.operators import OperatorDesk
+from streamd.doors.web.contents import BYTES_MAX
 from streamd.doors.web.described import Described
 from streamd.doors.web.headers import harden
 from streamd.doors.web.json_api import InvalidRequestError, NotFoundError, answer, problems, served
@@ -37,10 +39,10 @@ from streamd.doors.web.models.keys import (
     Revocation,
     RotateRequest,
 )
+from streamd.doors.web.models.playback import NO_POLICIES
 from streamd.doors.web.models.server import Health
 from streamd.doors.web.models.streams import Kick, PreviewTicket, Stream, StreamList
 from streamd.doors.web.models.users import (
-    NO_POLICIES,
     NO_WISHES,
     ChangedUser,
     UnwrittenSuspension,
@@ -153,6 +155,7 @@ def admin_app(
             host_guard(hosts),
             gate.middleware(is_public=lambda path: path in public_paths or console.is_public(path)),
             without_entity_tags,
+            _bounded({operation.path: operation.body_bytes_max for operation in operations}),
             port.whole(),
         ],
         client_max_size=BODY_BYTES_MAX,
@@ -167,6 +170,23 @@ def admin_app(
         app.add_routes([add[operation.method](operation.path, handler)])
     console.add_to(app)
     return app
+
+
+def _bounded(bytes_max: Mapping[str, int]) -> Middleware:
+    """Make a middleware that lets the bodies of some calls be longer than others.
+
+    Args:
+        bytes_max: By path, as the router has it; 0 for the port's.
+    """
+
+    @web.middleware
+    async def bound(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        if resource is not None and (found := bytes_max.get(resource.canonical, 0)):
+            request[BYTES_MAX] = found
+        return await handler(request)
+
+    return bound
 
 
 class _AdminApi:

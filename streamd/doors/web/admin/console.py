@@ -91,6 +91,7 @@ class Console:
         operators: The people with tokens of their own; None where there are none.
         on_wrong_code: Gets the name and the address of whoever shows a good token and a wrong code.
         on_token_over: Called when a token of an operator works no more, for what was begun with it elsewhere.
+        has_cases: Reports are taken here, and moderators decide them.
         root: Directory with ``static`` and ``templates``.
     """
 
@@ -106,6 +107,7 @@ class Console:
         on_wrong_code: Callable[[str, str], None] = lambda _, __: None,
         recording_of: Callable[[str], str] = lambda _: "",
         on_token_over: Callable[[], None] = lambda: None,
+        has_cases: bool = False,
         root: Path = ROOT,
     ) -> None:
         self.sessions: Sessions[Holder] = Sessions(clock, SESSION_LIMITS)
@@ -116,6 +118,7 @@ class Console:
         self._operators = operators
         self._on_wrong_code = on_wrong_code
         self._on_token_over = on_token_over
+        self._has_cases = has_cases
         self._tokens: frozenset[str] = frozenset()
         self._files = StaticFiles(root)
 
@@ -152,8 +155,9 @@ class Console:
 
             Once a second at the most: ``streams`` holds the live streams as ``GET /api/v1/streams`` does, ``sample``
             the newest sample of ``GET /api/v1/history``, and ``records`` is another number when keys, users,
-            recordings or the audit log have changed. The stream ends with the session or the token, and when the role
-            is another.
+            recordings or the audit log have changed. ``cases`` is another number as soon as something was reported,
+            claimed, noted, decided or complained about. The stream ends with the session or the token, and when the
+            role is another.
             """
             asker = request[ASKER]
 
@@ -306,10 +310,14 @@ class Console:
             "console",
             level=1,
             public=html.escape(origin),
+            cases="on" if self._has_cases else "off",
             charts=self._files.address(HERE, CHARTS_MODULE) if has_charts else "",
             charts_style=f'<link rel="stylesheet" href="{style}">' if has_charts else "",
         )
-        return answer(request, page, console_headers(media_src=_origin_of(origin)), CACHE_REVALIDATE)
+        # Pictures of evidence are asked for with the session's token, which an <img> cannot show.
+        return answer(
+            request, page, console_headers(media_src=_origin_of(origin), img_src="'self' blob:"), CACHE_REVALIDATE
+        )
 
 
 def _origin_of(url: str) -> str:

@@ -99,6 +99,15 @@ class EventHub:
             if not listener.is_welcome():
                 listener.close()
 
+    def tell(self, event: str, data: bytes) -> None:
+        """Tell every console of something at once, without waiting for the next look.
+
+        Args:
+            event: Its kind; of one kind, a console that is slow gets the newest.
+            data: One line of JSON.
+        """
+        self._post(event, data)
+
     def tick(self) -> None:
         """Look for changes; called about once a second."""
         if not self._listeners:

@@ -84,11 +84,19 @@ class PlaybackDesk:
 
     @property
     def policies(self) -> Mapping[str, str]:
-        """Who may watch the channels for which that is decided."""
+        """Who may watch the channels and recordings for which that is decided, by name and id."""
         return {name: rule.policy.value for name, rule in self._playback.gate.policies.rules.items()}
 
-    async def decide(self, name: str, change: Policy | PlaybackChange | None, *, reason: str, by: Actor) -> None:
-        """Decide who may watch a channel; None leaves it to the configuration.
+    async def decide(
+        self,
+        name: str,
+        change: Policy | PlaybackChange | None,
+        *,
+        reason: str,
+        by: Actor,
+        of_recording: bool = False,
+    ) -> None:
+        """Decide who may watch a channel or recording; None leaves it to the configuration, or to its channel.
 
         Raises:
             KeyRequestError: There is no password where one is needed.
@@ -97,7 +105,7 @@ class PlaybackDesk:
         """
         policy = change.policy if isinstance(change, PlaybackChange) else change
         password = change.password if isinstance(change, PlaybackChange) else None
-        await self._playback.set_rule(name, policy, by=by, password=password, reason=reason)
+        await self._playback.set_rule(name, policy, by=by, password=password, reason=reason, of_recording=of_recording)
 
     async def forget_user(self, name: str) -> None:
         """Drop what is decided of a user who is deleted."""

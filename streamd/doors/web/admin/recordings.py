@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamd.doors.web.admin.guards import ACTOR
 from streamd.doors.web.json_api import ConflictError, NotFoundError, answer
+from streamd.doors.web.models.playback import NO_POLICIES
 from streamd.doors.web.models.recordings import (
     DeleteQuery,
     RecordAnswer,
@@ -22,7 +23,7 @@ from streamd.doors.web.openapi import Operation
 from streamd.errors import RecordingError, RecordingNotFoundError, RecordingOffError
 from streamd.services.audit.records import AuditEntry
 from streamd.services.operators.roles import Right
-from streamd.services.recording.records import RecordingFilter
+from streamd.services.recording.records import RecordingFilter, RecordingState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from streamd.clock import Clock
+    from streamd.doors.web.admin.playback import PlaybackDesk
     from streamd.services.audit.records import Actor
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
@@ -47,6 +49,7 @@ class RecordingDesk:
         recorder: The server's.
         clock: For the audit log.
         note: Writes rows of the audit log, now or as soon as the store can.
+        playback: Decides who may watch one.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class RecordingDesk:
         recorder: Recorder,
         clock: Clock,
         note: Callable[[Collection[AuditEntry]], Awaitable[str]] = _unnoted,
+        playback: PlaybackDesk | None = None,
     ) -> None:
+        self._playback = playback
         self._recorder = recorder
         self._clock = clock
         self._note = note
@@ -72,7 +77,7 @@ class RecordingDesk:
             ),
             Operation(
                 "PATCH", one, self.change_recording, Recording,
-                path_model=RecordingPath, body=RecordingChange, problems=(503,), right=Right.RECORDINGS,
+                path_model=RecordingPath, body=RecordingChange, problems=(409, 503), right=Right.RECORDINGS,
             ),
             Operation(
                 "DELETE", one, self.delete_recording, Recording,
@@ -119,29 +124,35 @@ class RecordingDesk:
         found = RecordingFilter(user=query.user or "", state=query.state)
         page = await self._recorder.index.page(found, before=query.before, limit=query.limit)
         items = [self._recorder.books.newest(each) for each in page.items]
-        return answer(RecordingPage.of(replace(page, items=items), self._recorder.options.mode))
+        return answer(RecordingPage.of(replace(page, items=items), self._recorder.options.mode, self._policies))
 
     async def get_recording(self, request: web.Request) -> web.Response:
         """Show a recording."""
-        return answer(Recording.of(await self._find(request)))
+        return answer(Recording.of(await self._find(request), self._policies))
 
     async def change_recording(self, request: web.Request, body: RecordingChange) -> web.Response:
-        """Give a recording a title or a visibility, or pin it."""
+        """Give a recording a title or a visibility, pin it, or decide who may watch it."""
         record = await self._find(request)
         by = request[ACTOR]
+        # What is locked is locked before it is shown to more people.
+        if "playback" in body.model_fields_set and self._playback is not None:
+            if record.state is RecordingState.DELETED:
+                raise ConflictError("it is deleted: nobody may watch it")
+            await self._playback.decide(record.id, body.playback, reason=body.reason, by=by, of_recording=True)
+        if not body.changes_record:
+            return answer(Recording.of(record, self._policies))
         changes = ", ".join(
             f"{name} {value}"
-            for name, value in body.model_dump(exclude_none=True, mode="json").items()
-            if name != "title"
+            for name, value in body.model_dump(include={"visibility", "keep"}, exclude_none=True, mode="json").items()
         )
         entry = AuditEntry(
             self._clock.now(), by.name, "recording.changed", by.address, user=record.user, stream=record.user,
-            reason=f"{record.id}: {changes or 'title'}",
+            reason=f"{record.id}: {changes or 'title'}. {body.reason}".rstrip(". "),
         )  # fmt: skip
         changed = await self._recorder.index.change(
             record.id, entry, title=body.title, visibility=body.visibility, is_kept=body.keep
         )
-        return answer(Recording.of(changed))
+        return answer(Recording.of(changed, self._policies))
 
     async def delete_recording(self, request: web.Request, query: DeleteQuery) -> web.Response:
         """Delete a recording: when this is answered, nobody finds it, and its files are gone."""
@@ -166,6 +177,11 @@ class RecordingDesk:
         action = "recording.wanted" if is_wanted else "recording.unwanted"
         await self._note([AuditEntry(self._clock.now(), by.name, action, by.address, stream=name)])
         return answer(RecordAnswer(name=name, recording_id=self._recorder.recording_of(name) or None))
+
+    @property
+    def _policies(self) -> Mapping[str, str]:
+        """Who may watch the channels and recordings for which that is decided."""
+        return self._playback.policies if self._playback is not None else NO_POLICIES
 
     async def _find(self, request: web.Request) -> RecordingRecord:
         recording_id = request.match_info["id"]

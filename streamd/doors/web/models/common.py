@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -24,12 +24,21 @@ SEQUENCE_MAX = 2**63 - 1
 # What the command line says of the account that it runs as, beside the admin token; whoever has that may say it.
 ACCOUNT_FIELD: Final = "Streamd-Account"
 
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        # The first and the last hours of the calendar lie outside of it elsewhere.
+        raise ValueError("write a time between the years 1 and 9999 in UTC") from None
+
+
 KeyId = Annotated[str, Field(pattern=f"^[{KEY_ID_ALPHABET}]{{{KEY_ID_LENGTH}}}$", examples=["7k2m9xq4ct"])]
 UserName = Annotated[str, Field(pattern=f"^{USER_NAME.pattern}$", examples=["alice"])]
 Limit = Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX)]
 Cursor = Annotated[int, Field(ge=0, le=SEQUENCE_MAX)]
 Reason = Annotated[str, Field(max_length=REASON_LENGTH_MAX)]
-Instant = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class ApiModel(BaseModel):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, Field(min_length=1, max_length=ID_CHARS_MAX)]
 TTL_S_DEFAULT = 3600
+NO_POLICIES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class PlaybackChange(ApiModel):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
+from streamd.doors.web.models.playback import NO_POLICIES, PlaybackChange
+from streamd.services.playback.policy import Policy
 from streamd.services.recording.records import (
     RETENTION_RULES,
     RecordingMode,
@@ -51,11 +54,22 @@ class RecordingChange(ApiModel):
     visibility: Visibility | None = None
     keep: bool | None = None
     """No rule deletes it: not its age, and no want of space."""
+    playback: Policy | PlaybackChange | None = None
+    """Who may watch it and its clips; null: as its channel. Whoever watches without what is needed from now on is
+    cut."""
+    reason: Reason = ""
+    """For the audit log, in your words."""
+
+    @property
+    def changes_record(self) -> bool:
+        """Whether anything but who may watch is changed."""
+        return self.title is not None or self.visibility is not None or self.keep is not None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if self.title is None and self.visibility is None and self.keep is None:
-            raise ValueError("title, visibility or keep")
+        # Of playback null is a change too.
+        if not self.changes_record and "playback" not in self.model_fields_set:
+            raise ValueError("title, visibility, keep or playback")
         return self
 
 
@@ -95,10 +109,18 @@ class Recording(ApiModel):
     """Its folder under the directory of recordings."""
     playlist: str
     """Path of its playlist on the public port."""
+    playback: Policy | None = None
+    """Who may watch it; null: as its channel."""
 
     @classmethod
-    def of(cls, record: RecordingRecord) -> Self:
-        """The answer about a recording."""
+    def of(cls, record: RecordingRecord, policies: Mapping[str, str] = NO_POLICIES) -> Self:
+        """The answer about a recording.
+
+        Args:
+            record: The recording.
+            policies: Who may watch those for which that is decided, by id.
+        """
+        policy = policies.get(record.id)
         return cls(
             id=record.id,
             user=record.user,
@@ -113,6 +135,7 @@ class Recording(ApiModel):
             bytes=record.size_bytes,
             path=record.path,
             playlist=f"/vod/{record.id}/index.m3u8",
+            playback=None if policy is None else Policy(policy),
         )
 
 
@@ -126,10 +149,10 @@ class RecordingPage(ApiModel):
     """Which broadcasts are recorded, where nothing else is decided for a user."""
 
     @classmethod
-    def of(cls, page: Page[RecordingRecord], mode: RecordingMode) -> Self:
+    def of(cls, page: Page[RecordingRecord], mode: RecordingMode, policies: Mapping[str, str] = NO_POLICIES) -> Self:
         """The answer to a list of recordings."""
         return cls(
-            recordings=[Recording.of(record) for record in page.items],
+            recordings=[Recording.of(record, policies) for record in page.items],
             next_before=page.items[-1].id if page.has_more else None,
             mode=mode,
         )

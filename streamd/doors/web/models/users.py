@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
-from streamd.doors.web.models.playback import PlaybackChange
+from streamd.doors.web.models.playback import NO_POLICIES, PlaybackChange
 from streamd.services.keys.records import DeleteResult, SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
 from streamd.services.playback.policy import Policy
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from streamd.services.store.page import Page
 
 NO_WISHES: Final[Mapping[str, bool]] = MappingProxyType({})
-NO_POLICIES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class UserPath(ApiModel):

@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.pages import Pages
     from streamd.doors.web.public.posters import PosterRoutes
     from streamd.doors.web.public.recorded_lists import RecordedLists
+    from streamd.doors.web.public.report_pages import ReportPages
+    from streamd.doors.web.public.reports import ReportRoutes
     from streamd.doors.web.public.studio import Studio
+    from streamd.doors.web.public.transparency import TransparencyRoutes
     from streamd.doors.web.public.vod import VodRoutes
     from streamd.doors.web.public.vod_pictures import VodPictures
     from streamd.services.live.channel import Channel
@@ -79,6 +82,9 @@ def public_app(
     pages: Pages,
     studio: Studio | None = None,
     obs: ObsDesk,
+    reports: ReportRoutes | None = None,
+    report_pages: ReportPages | None = None,
+    transparency: TransparencyRoutes | None = None,
     proxies: TrustedProxies,
     port: Port,
     clock: Clock,
@@ -100,6 +106,9 @@ def public_app(
         pages: Routes of the viewer's pages.
         studio: Routes of the broadcaster's page.
         obs: The route of OBS's configuration.
+        reports: The calls about reports, where moderation is on.
+        report_pages: Their pages.
+        transparency: Routes of what the public can count, and of points of contact.
         proxies: The proxies whose word about their clients is believed.
         port: The bounds of peers.
         clock: For descriptions that many requests share.
@@ -141,6 +150,8 @@ def public_app(
         vod_pictures.add_to(app)
     pages.add_to(app)
     slashes.add_to(app)
+    if transparency is not None:
+        transparency.add_to(app)
     if studio is not None:
         studio.add_to(app)
     api = PublicApi(
@@ -155,10 +166,15 @@ def public_app(
     described = [*api.operations(), *(recorded.operations() if recorded is not None else ())]
     app.add_routes([web.get(operation.path, operation.handler) for operation in described])
     obs.add_to(app)
+    if reports is not None:
+        reports.add_to(app)
+    if report_pages is not None:
+        report_pages.add_to(app)
+    of_reports = reports.operations() if reports is not None else ()
     recorded_calls: list[Operation] = []
     for desk in (vod, clips):
         recorded_calls += desk.operations() if desk is not None else ()
-    document = json.dumps(public_document([*described, *recorded_calls, obs.operation()]))
+    document = json.dumps(public_document([*described, *recorded_calls, obs.operation(), *of_reports]))
 
     async def openapi(_: web.Request) -> web.Response:
         return web.json_response(text=document, headers=_CORS)

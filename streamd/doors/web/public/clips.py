@@ -149,6 +149,7 @@ class ClipRoutes:
         found = await self.find(request.match_info["id"])
         if isinstance(found, HTTPStatus):
             return _absent(found)
+        self._vod.check_blocked(request, found[1])
         return answer(ClipFacts.of(found[0]), headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:

@@ -59,6 +59,8 @@ PLAYER_MODULES: Final = (
     "progress.js",
     "push_engine.js",
     "quality.js",
+    "report_address.js",
+    "report_button.js",
     "sharing.js",
     "storage.js",
     "storyboard.js",
@@ -68,7 +70,16 @@ PLAYER_MODULES: Final = (
 
 
 # The imports of a recording's page.
-VOD_MODULES: Final = ("base.js", "clip_button.js", "dom.js", "recorded_controls.js", "storage.js", "storyboard.js")
+VOD_MODULES: Final = (
+    "base.js",
+    "clip_button.js",
+    "dom.js",
+    "recorded_controls.js",
+    "report_address.js",
+    "report_button.js",
+    "storage.js",
+    "storyboard.js",
+)
 
 
 class Pages:
@@ -80,6 +91,7 @@ class Pages:
         clip_s: The longest clip that viewers may make, seconds; 0: they make none.
         has_list: The first page lists who is live; else it says that there is no list.
         is_listed: Says whether a channel may be found by a search engine.
+        takes_reports: Viewers can report what they see.
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
     """
 
@@ -91,11 +103,13 @@ class Pages:
         clip_s: int = 0,
         has_list: bool = True,
         is_listed: Callable[[str], bool] = lambda _: True,
+        takes_reports: bool = False,
         root: Path = ROOT,
     ) -> None:
         self._public_url = public_url
         self._has_posters = has_posters
         self._clips = str(clip_s or "")
+        self._takes_reports = takes_reports
         self.has_list = has_list
         self._is_listed = is_listed
         self.files = StaticFiles(root, without=(CONSOLE_FOLDER,))
@@ -189,6 +203,7 @@ class Pages:
             id=recorded_id,
             kind=kind,
             clips=self._clips,
+            report=self._report_button(root, recorded_id),
             root=root,
             hls=self.files.address(root, HLS_MODULE) if self.has_player else "",
             preload=self._preload(root, VOD_MODULES),
@@ -246,9 +261,16 @@ class Pages:
             guessed="" if self._public_url else f' data-guessed="{origin}"',
             embed=html.escape(_embed_code(origin, name)),
             clips=self._clips,
+            report=self._report_button(UP, name),
             picture=_picture_tags(origin, name) if self._has_posters and not ticket else "",
             ticket=ticket,
         )
+
+    def _report_button(self, root: str, name: str) -> str:
+        """What a viewer reports by; without scripts it leads to the page for it."""
+        if not self._takes_reports:
+            return ""
+        return self.files.fill("report_button", root, name=name).strip()
 
     def _make_embed_page(self, name: str, ticket: str = "") -> Asset:
         # hls.js is loaded when a viewer starts the player: a page of another site may have many players.

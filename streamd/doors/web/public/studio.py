@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.web.live_streams import ListedStream, LiveStreams
     from streamd.doors.web.public.own_clips import OwnClipDesk
+    from streamd.doors.web.public.own_decisions import OwnDecisionDesk
     from streamd.doors.web.public.own_recordings import OwnRecordingDesk
     from streamd.doors.web.sessions import SessionRecord
     from streamd.services.keys.verifier import KeyVerifier
@@ -105,6 +106,7 @@ class Studio:
         options: Of the configuration.
         recordings: The broadcasters' own recordings.
         clips: The broadcasters' own clips.
+        decisions: What moderators have decided about broadcasters; None where moderation is off.
     """
 
     def __init__(
@@ -117,7 +119,9 @@ class Studio:
         options: StudioOptions,
         recordings: OwnRecordingDesk | None = None,
         clips: OwnClipDesk | None = None,
+        decisions: OwnDecisionDesk | None = None,
     ) -> None:
+        self._decisions = decisions
         self._recordings = recordings
         self._clips = clips
         self._keys = keys
@@ -137,6 +141,8 @@ class Studio:
         # In the folder of the cookie, which its answer takes away.
         app.router.add_post(f"{PATH}/end", _with_problems(self._end))
         app.router.add_get(f"{PATH}/state", _with_problems(self._get_state))
+        if self._decisions is not None:
+            app.router.add_get(f"{PATH}/decisions", _with_problems(self._list_decisions))
         if self._recordings is not None:
             app.router.add_get(f"{PATH}/recordings", _with_problems(self._list_recordings))
             app.router.add_patch(f"{PATH}/recordings/{{id}}", _with_problems(self._change_recording))
@@ -180,6 +186,11 @@ class Studio:
 
     async def _get_state(self, request: web.Request) -> web.StreamResponse:
         return answer(self._state_of(await self._admitted(request)))
+
+    async def _list_decisions(self, request: web.Request) -> web.StreamResponse:
+        admission = await self._admitted(request)
+        assert self._decisions is not None, "it has a route"
+        return answer(await self._decisions.page(admission.user))
 
     async def _list_recordings(self, request: web.Request) -> web.StreamResponse:
         admission, query = await self._admitted(request), read_query(request, OwnRecordingsQuery)
@@ -253,6 +264,7 @@ class Studio:
             limits=UserLimits.model_validate(admission.limits),
             state=_live_state(summary, admission),
             stream=None if summary is None else StreamFigures.model_validate(summary),
+            decisions=self._decisions.count(admission.user) if self._decisions is not None else 0,
             attempts=[OwnAttempt.model_validate(attempt) for attempt in attempts],
         )
 

@@ -176,8 +176,7 @@ class VodRoutes:
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
             return absent(record)
-        if self._entrance is not None:
-            self._entrance.gate.check_blocked(visitor_of(request).address, record.id, record.user)
+        self.check_blocked(request, record)
         is_locked = is_for_some = self._is_locked(record)
         at = f"/vod/{record.id}"
         if is_locked and self._entrance is not None and (ticket := request.headers.get(TICKET_FIELD, "")):
@@ -433,6 +432,16 @@ class VodRoutes:
     def _is_locked(self, record: RecordingRecord) -> bool:
         """Whether somebody has to show something to see a recording."""
         return self._entrance is not None and self._entrance.gate.is_locked(record.id, record.user)
+
+    def check_blocked(self, request: web.Request, record: RecordingRecord) -> None:
+        """See that a recording, or the clip of it that a request is for, may be shown to an address.
+
+        Raises:
+            PlaybackRefusedError: It may not.
+        """
+        if self._entrance is not None:
+            part = request.match_info.get("id", "")
+            self._entrance.gate.check_blocked(visitor_of(request).address, record.id, record.user, part)
 
 
 async def _first(count: int, pieces: AsyncGenerator[bytes | memoryview]) -> AsyncGenerator[bytes | memoryview]:

@@ -28,7 +28,7 @@ function newId(kind) {
  * A field of a dialog with its label.
  *
  * @param {string} label
- * @param {HTMLInputElement | HTMLSelectElement} control
+ * @param {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} control
  * @param {string} [hint]
  */
 function field(label, control, hint) {
@@ -50,6 +50,17 @@ function field(label, control, hint) {
  */
 export function textField(label, { hint, ...attributes } = {}) {
   const control = element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
+  return { row: field(label, control, hint), value: () => control.value.trim() };
+}
+
+/**
+ * @param {string} label
+ * @param {{hint?: string, value?: string, [attribute: string]: unknown}} options the rest are attributes of the
+ *   <textarea>
+ * @returns {Field}
+ */
+export function longField(label, { hint, value = "", ...attributes } = {}) {
+  const control = element("textarea", { rows: 4, ...attributes }, value);
   return { row: field(label, control, hint), value: () => control.value.trim() };
 }
 

@@ -4,6 +4,7 @@ import { mediaOn, on, TICKET_FIELDS } from "./base.js";
 import { clipLength, wireClipButton } from "./clip_button.js";
 import { byId, setText } from "./dom.js";
 import { wireRecordedControls } from "./recorded_controls.js";
+import { wireReportButton } from "./report_button.js";
 import { clockTime } from "./storyboard.js";
 
 const { body } = document;
@@ -91,6 +92,8 @@ async function play(video, playlist) {
 
 const video = byId("video", HTMLVideoElement);
 const { showStoryboard } = wireRecordedControls(byId("player"), video);
+/** When the first picture was taken; null until that is known. */
+let startedAt = /** @type {Date | null} */ (null);
 let isPlaying = false;
 let hasStoryboard = false;
 
@@ -102,6 +105,7 @@ async function refresh() {
     if (found === 404 || found === 410) return;
   } else {
     show(found);
+    startedAt = new Date(found.started_at);
     if (!isPlaying) {
       isPlaying = true;
       if (found.poster) video.poster = mediaOn("vod", found.id, "poster.jpg");
@@ -115,6 +119,8 @@ async function refresh() {
   }
   setTimeout(refresh, REFRESH_MS);
 }
+
+wireReportButton(() => startedAt && new Date(startedAt.getTime() + 1000 * video.currentTime));
 
 // Of a clip there is none.
 if (body.dataset.kind === "recordings")

@@ -24,6 +24,8 @@ import { findModes } from "./engines.js";
 import { ModeMenu } from "./modes.js";
 import { MESSAGES, offline } from "./page_state.js";
 import { PastBar } from "./past_bar.js";
+import { shownAt } from "./report_address.js";
+import { wireReportButton } from "./report_button.js";
 import { wireSharing } from "./sharing.js";
 import { WatchPage } from "./watch_page.js";
 
@@ -228,6 +230,7 @@ async function run() {
 }
 
 wireCopying();
+wireReportButton(() => (page.isPlaying ? shownAt(dataset.ingestLatencyMs, Date.now()) : null));
 wireSharing();
 run();
 // The picture has the network first. In a page of somebody else's the player stands alone.

@@ -23,6 +23,8 @@ def written() -> Iterator[str]:
             match node:
                 case ast.Call(func=ast.Name(id="entry_of" | "case_entry" | "AuditEntry"), args=[_, _, action, *_]):
                     yield from _texts(action)
+                case ast.Call(func=ast.Attribute(attr="_entry") | ast.Name(id="_entry"), args=values):
+                    yield from (text for value in values for text in _texts(value))
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if (
                     name.endswith("_DENIED") or name == "action"
                 ):

@@ -22,11 +22,15 @@ from streamd.doors.web.public.media import MediaTimeouts
 from streamd.doors.web.public.own_clips import OwnClipDesk
 from streamd.doors.web.public.own_recordings import ACTS_AT_ONCE_MAX, OwnRecordingDesk, TooManyActsError
 from streamd.doors.web.public.vod import VodRoutes
+from streamd.doors.web.public.web_entrance import WebEntrance, refusals
 from streamd.errors import ClipRefusedError
 from streamd.formats.cmaf.box import box
 from streamd.services.audit.records import Actor
 from streamd.services.events.event import unheard
 from streamd.services.metrics import Metrics
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.policy import Policy
+from streamd.services.playback.view_blocks import ViewBlock
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clip_records import Clip, ClipMaker
 from streamd.services.recording.clip_times import ClipTimes
@@ -36,6 +40,7 @@ from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.records import RecordingMode, Visibility
 from streamd.services.recording.verify import find_recordings
 from tests.formats.cmaf.test_decode_times import header, traf
+from tests.support.playback_gate import GateHouse
 from tests.support.recordings import MAIN, STARTED_AT, append, folder_in, new_writer
 
 if TYPE_CHECKING:
@@ -73,6 +78,8 @@ class Door:
     clock: ManualClock
     routes: ClipRoutes
     taken_down: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+    gate: PlaybackGate = field(default_factory=lambda: GateHouse(Policy.PUBLIC).gate)
 
     async def make(self, start: int = 2000, end: int = 6000) -> Clip:
         record = await self.recorder.index.find(self.folder.id)
@@ -116,20 +123,24 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
         tell=unheard,
     )
     taken_down: set[str] = set()
+    hidden: set[str] = set()
+    gate = GateHouse(Policy.PUBLIC).gate
     vod = VodRoutes(
         recorder=recorder,
         is_taken_down=taken_down.__contains__,
+        is_hidden=hidden.__contains__,
         clock=clock,
         metrics=Metrics(),
         timeouts=MediaTimeouts,
+        entrance=WebEntrance(gate, cast("Any", None)),
     )
-    app = web.Application()
+    app = web.Application(middlewares=[refusals])
     harden(app)
-    routes = ClipRoutes(clips, vod, recorder, clock)
+    routes = ClipRoutes(clips, vod, recorder, clock, hidden.__contains__)
     routes.add_to(app)
     vod.add_to(app)
     async with TestClient(TestServer(app), auto_decompress=False) as client:
-        yield Door(recorder, clips, client, folder, clock, routes, taken_down)
+        yield Door(recorder, clips, client, folder, clock, routes, taken_down, hidden, gate)
     await recorder.close()
 
 
@@ -199,6 +210,29 @@ async def test_nothing_else_is_under_its_name(door: Door) -> None:
         assert (await door.get(f"/vod/{clip.id}/{path}"))[0] == 404, path
     for path in ("clip_../index.m3u8", "clip_/index.m3u8", "clip_01aryz6s41tsv4rrffq69g5fav/index.m3u8"):
         assert (await door.get(f"/vod/{path}"))[0] == 404, path
+
+
+async def test_one_that_was_taken_down_by_itself_is_gone_and_others_are_not(door: Door) -> None:
+    clip, other = await door.make(), await door.make()
+    assert await door.statuses(clip) == {200}
+    door.hidden.add(clip.id)
+    assert await door.statuses(clip) == {410}
+    assert await door.statuses(other) == {200}
+    door.hidden.clear()
+    assert await door.statuses(clip) == {200}
+    # It goes with its recording, too.
+    door.hidden.add(door.folder.id)
+    assert await door.statuses(clip) == {410}
+
+
+async def test_one_that_is_blocked_by_itself_or_with_its_recording_or_channel(door: Door) -> None:
+    clip, other = await door.make(), await door.make()
+    for subject, statuses in ((clip.id, {200}), (door.folder.id, {451}), ("alice", {451})):
+        door.gate.block(ViewBlock(subject), "blk_1")
+        assert await door.statuses(clip) == {451}
+        assert await door.statuses(other) == statuses
+        door.gate.unblock(ViewBlock(subject), "blk_1")
+    assert await door.statuses(clip) == {200}
 
 
 async def test_it_goes_with_what_it_is_of(door: Door) -> None:

@@ -21,6 +21,7 @@ from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.policy import Policy
+from streamd.services.playback.view_blocks import ViewBlock
 from streamd.services.playback.visitor import Visitor
 from streamd.services.recording.folder import RecordingFolder
 from streamd.services.recording.index import RecordingIndex
@@ -55,7 +56,9 @@ class Reader:
         return work()
 
 
-async def sent_on(house: GateHouse, path: str, directory: Path) -> tuple[int, str, str]:
+async def sent_on(
+    house: GateHouse, path: str, directory: Path, hidden: frozenset[str] = frozenset()
+) -> tuple[int, str, str]:
     """The status of an answer, where it leads, and for how long it is kept."""
     past = SimpleNamespace(
         id=RECORDING,
@@ -65,9 +68,10 @@ async def sent_on(house: GateHouse, path: str, directory: Path) -> tuple[int, st
         folder=SimpleNamespace(variant=directory.joinpath),
     )
     routes = DvrRoutes(
-        pasts=cast("Pasts", SimpleNamespace(get=lambda _name, _id: past)),
+        pasts=cast("Pasts", SimpleNamespace(get=lambda _name, _id: past, find=lambda _name: past)),
         recorder=cast("Recorder", Reader()),
         is_taken_down=lambda _: False,
+        is_hidden=hidden.__contains__,
         metrics=Metrics(),
         timeouts=MediaTimeouts,
         entrance=WebEntrance(house.gate, cast("ViewerHook", None)),
@@ -89,6 +93,17 @@ async def test_of_an_open_channel_everybody_is_sent_to_the_recording(tmp_path: P
         f"../../../../../vod/{RECORDING}/{FILE}",
         "no-store",
     )
+
+
+@pytest.mark.parametrize("path", ["index.m3u8", "main.m3u8", f"{RECORDING}/{FILE}"])
+async def test_the_past_of_a_recording_that_was_taken_down_or_blocked(tmp_path: Path, path: str) -> None:
+    at = f"/live/demo/dvr/{path}"
+    house = GateHouse(Policy.PUBLIC)
+    assert (await sent_on(house, at, tmp_path, frozenset((RECORDING,))))[0] == 410
+    for subject in (RECORDING, "demo"):
+        house.gate.block(ViewBlock(subject), "blk_1")
+        assert (await sent_on(house, at, tmp_path))[0] == 451
+        house.gate.unblock(ViewBlock(subject), "blk_1")
 
 
 async def test_who_was_let_into_the_channel_is_let_into_its_recording(tmp_path: Path) -> None:

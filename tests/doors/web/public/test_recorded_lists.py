@@ -53,7 +53,7 @@ class Door:
 async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     clock, taken_down = ManualClock(), set[str]()
     recorder = recorder_of(store, tmp_path, clock=clock)
-    lists = RecordedLists(recorder, taken_down.__contains__, clock)
+    lists = RecordedLists(recorder, taken_down.__contains__, clock, is_hidden=taken_down.__contains__)
     app = web.Application()
     app.add_routes([web.get(operation.path, operation.handler) for operation in lists.operations()])
     async with TestClient(TestServer(app)) as client:
@@ -104,6 +104,18 @@ async def test_many_are_read_page_by_page(door: Door) -> None:
         await door.recorder.index.save(record_of(number))
     first = await door.page()
     assert len(first["recordings"]) == PAGE_RECORDINGS
+    assert await door.ids(query=f"?before={first['next_before']}") == [recording_id(0)]
+
+
+async def test_a_recording_that_was_taken_down_by_itself_is_not_listed(door: Door) -> None:
+    for number in range(PAGE_RECORDINGS + 1):
+        await door.recorder.index.save(record_of(number))
+    assert recording_id(PAGE_RECORDINGS) in await door.ids()
+    # Both of the ends of a page, whose next one is found all the same.
+    door.taken_down.update({recording_id(PAGE_RECORDINGS), recording_id(1)})
+    door.recorder.index.note_edit()
+    first = await door.page()
+    assert len(first["recordings"]) == PAGE_RECORDINGS - 2
     assert await door.ids(query=f"?before={first['next_before']}") == [recording_id(0)]
 
 

@@ -29,6 +29,7 @@ from streamd.services.audit.records import Actor
 from streamd.services.metrics import Metrics
 from streamd.services.playback.claims import Audience
 from streamd.services.playback.policy import Policy
+from streamd.services.playback.view_blocks import ViewBlock
 from streamd.services.playback.visitor import Visitor
 from streamd.services.recording.documents import RecordedFile, read_document, write_document
 from streamd.services.recording.index import RecordingIndex
@@ -65,6 +66,7 @@ class Door:
     writer: RecordingWriter
     house: GateHouse
     taken_down: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -103,10 +105,12 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     writer.set_header(MAIN, b"ftyp+moov", 2)
     append(writer, SEGMENT)
     taken_down: set[str] = set()
+    hidden: set[str] = set()
     house = GateHouse(Policy.PUBLIC)
     routes = VodRoutes(
         recorder=recorder,
         is_taken_down=taken_down.__contains__,
+        is_hidden=hidden.__contains__,
         clock=clock,
         metrics=Metrics(),
         timeouts=MediaTimeouts,
@@ -116,7 +120,7 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
     harden(app)
     routes.add_to(app)
     async with TestClient(TestServer(app), auto_decompress=False) as client:
-        door = Door(recorder, client, folder, writer, house, taken_down)
+        door = Door(recorder, client, folder, writer, house, taken_down, hidden)
         await door.enter()
         yield door
     await recorder.close()
@@ -189,7 +193,10 @@ async def test_what_is_deleted_or_private_is_so_at_once(door: Door) -> None:
     assert (await door.get(f"/api/v1/recordings/{record.id}"))[0] == 410
 
 
-@pytest.mark.parametrize("act", ["suspend", "delete", "hide", "lock", "lock the channel"])
+@pytest.mark.parametrize(
+    "act",
+    ["suspend", "delete", "hide", "lock", "lock the channel", "take down", "block", "block the channel"],
+)
 async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
     for _ in range(200):
         append(door.writer, SEGMENT * 20)
@@ -198,6 +205,12 @@ async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
         await answer.content.read(1000)
         if act == "suspend":
             door.taken_down.add("alice")
+        elif act == "take down":
+            door.hidden.add(record.id)
+            door.recorder.index.note_edit()
+        elif act.startswith("block"):
+            subject = record.id if act == "block" else record.user
+            door.house.gate.block(ViewBlock(subject), "blk_1")
         elif act == "delete":
             await door.recorder.retention.delete(record, Actor("admin"), "")
         elif act.startswith("lock"):
@@ -206,6 +219,28 @@ async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
             await door.recorder.index.change(record.id, visibility=Visibility.PRIVATE)
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
+
+
+async def test_one_that_was_taken_down_by_itself_is_gone(door: Door) -> None:
+    record = await door.finish()
+    door.hidden.add(record.id)
+    for path in (f"{door.url}/index.m3u8", f"{door.url}/main.m3u8", f"{door.url}/main/000000.m4s", f"{door.url}.mp4"):
+        assert (await door.get(path))[0] == 410, path
+    assert (await door.get(f"/api/v1/recordings/{record.id}"))[0] == 410
+    door.hidden.clear()
+    assert (await door.get(f"{door.url}/main.m3u8"))[0] == 200
+
+
+@pytest.mark.parametrize("of", ["recording", "channel"])
+async def test_one_that_is_blocked_is_not_shown(door: Door, of: str) -> None:
+    record = await door.finish()
+    block = ViewBlock(record.id if of == "recording" else record.user)
+    door.house.gate.block(block, "blk_1")
+    for path in (f"{door.url}/index.m3u8", f"{door.url}/main.m3u8", f"{door.url}/main/000000.m4s", f"{door.url}.mp4"):
+        assert (await door.get(path))[0] == 451, path
+    assert (await door.get(f"/api/v1/recordings/{record.id}"))[0] == 451
+    door.house.gate.unblock(block, "blk_1")
+    assert (await door.get(f"{door.url}/main.m3u8"))[0] == 200
 
 
 async def test_what_a_viewer_is_told_of_a_locked_recording_is_in_no_shared_cache(door: Door) -> None:

@@ -28,6 +28,11 @@ export class Account {
     return this.#session?.rights.includes(right) ?? false;
   }
 
+  /** Who has signed in, as the audit log names them; empty for nobody. */
+  get name() {
+    return this.#session?.name ?? "";
+  }
+
   /** Learn who has signed in, also where that was in another tab or at another time. */
   async learn() {
     this.#show(await this.#client.get("/api/v1/session"));

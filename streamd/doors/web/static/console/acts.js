@@ -22,6 +22,33 @@ const RECORDED = [
   ["false", "Never, from the next one on"],
 ];
 
+/** @type {[string, string][]} */
+const WATCHED = [
+  ["public", "Everybody"],
+  ["signed", "Whoever has a signed link"],
+  ["password", "Whoever types the password"],
+  ["hook", "Whom your service lets in"],
+];
+
+/** Who may watch, and with which password. */
+function watchingFields(policy, unsaid) {
+  return [
+    choiceField("Who may watch", [["", unsaid], ...WATCHED], policy ?? ""),
+    textField("Password", {
+      type: "password",
+      autocomplete: "new-password",
+      maxlength: 128,
+      hint: "For those who type one, 4 characters or more; empty: the one it has. A new one cuts whoever watches by the old one.",
+    }),
+  ];
+}
+
+/** What of it is a change; whoever watches without what is needed from now on is cut. */
+function watchingChange(before, policy, password) {
+  if (policy === "password" && password) return { playback: { policy, password } };
+  return policy === (before ?? "") ? {} : { playback: policy || null };
+}
+
 /** What the operator reads before a key or user stops to work: which streams end, and in front of how many. */
 function goesDark(streams) {
   if (streams.length === 0) return element("p", { class: "callout" }, "Nothing is live with it now.");
@@ -161,7 +188,7 @@ export class Acts {
     if (done) tell(`${user.name} may broadcast again.`);
   }
 
-  /** Set what a user may send, and whether the channel is listed and recorded. */
+  /** Set what a user may send, whether the channel is listed and recorded, and who may watch it. */
   async setUser(user) {
     const { bitrate_kbps_max: kbps, picture_pixels_max: pixels } = user.limits;
     const isNamed = !pixels || PICTURE_SIZES.some(([named]) => named === pixels);
@@ -180,16 +207,18 @@ export class Acts {
         choiceField("Largest picture", sizes, pixels ?? ""),
         choiceField("In the public list", LISTED, String(user.listed)),
         choiceField("Broadcasts are recorded", RECORDED, String(user.record)),
+        ...watchingFields(user.playback, "As the server’s configuration says"),
         textField("Reason", REASON),
       ],
       confirm: "Save the settings",
-      act: async (bitrate, picture, listed, record, reason) => {
+      act: async (bitrate, picture, listed, record, policy, password, reason) => {
         const limits = { bitrate_kbps_max: Number(bitrate) || null, picture_pixels_max: Number(picture) || null };
         const changes = {
           // What was not touched is not said: each is an act of its own in the audit log.
           ...(limits.bitrate_kbps_max === kbps && limits.picture_pixels_max === pixels ? {} : { limits }),
           ...(listed === String(user.listed) ? {} : { listed: listed === "true" }),
           ...(record === String(user.record) ? {} : { record: JSON.parse(record) }),
+          ...watchingChange(user.playback, policy, password),
         };
         if (Object.keys(changes).length > 0) {
           await this.#client.patch(`/api/v1/users/${user.name}`, { ...changes, reason });
@@ -295,10 +324,16 @@ export class Acts {
           ],
           String(keep),
         ),
+        ...watchingFields(recording.playback, "As its channel"),
       ],
       confirm: "Save",
-      act: (named, seen, kept) =>
-        this.#client.patch(`/api/v1/recordings/${id}`, { title: named, visibility: seen, keep: kept === "true" }),
+      act: (named, seen, kept, policy, password) =>
+        this.#client.patch(`/api/v1/recordings/${id}`, {
+          title: named,
+          visibility: seen,
+          keep: kept === "true",
+          ...watchingChange(recording.playback, policy, password),
+        }),
     });
     if (done) tell("Saved.");
   }

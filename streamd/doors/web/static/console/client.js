@@ -87,6 +87,18 @@ export class Client {
     return this.#checked(answer, () => answer.body);
   }
 
+  /** The answer's bytes, all of them. */
+  async bytes(path, query = {}) {
+    const answer = await send(
+      "GET",
+      withQuery(path, query),
+      this.#token,
+      undefined,
+      AbortSignal.timeout(ACT_TIMEOUT_MS),
+    );
+    return this.#checked(answer, () => answer.blob());
+  }
+
   async #ask(method, path, body) {
     const timeout = AbortSignal.timeout(method === "GET" ? REQUEST_TIMEOUT_MS : ACT_TIMEOUT_MS);
     const answer = await send(method, path, this.#token, body, timeout);

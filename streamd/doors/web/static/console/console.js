@@ -8,6 +8,7 @@ import { when } from "../format.js";
 import { Account } from "./account.js";
 import { Acts } from "./acts.js";
 import { AuditView } from "./audit.js";
+import { CasesView } from "./cases.js";
 import { ServerView } from "./charts.js";
 import { ApiError, Client } from "./client.js";
 import { ClipsView } from "./clips.js";
@@ -32,6 +33,7 @@ const views = {
   users: new UsersView(client, acts),
   recordings: new RecordingsView(client, acts, body.dataset.public),
   clips: new ClipsView(client, acts, body.dataset.public),
+  cases: new CasesView(client, account, body.dataset.public),
   operators: new OperatorsView(client),
   audit: new AuditView(client),
   server: new ServerView(client, body.dataset.charts),
@@ -56,6 +58,7 @@ function showView() {
   if (!client.isSignedIn) return;
   const current = currentView();
   const [, , user] = location.hash.split("/");
+  if (current === "cases") views.cases.open(user ?? "");
   if (["keys", "users", "recordings", "clips"].includes(current) && user) views[current].showUser(user);
   for (const name of Object.keys(views)) byId(name).hidden = name !== current;
   for (const link of byId("tabs").querySelectorAll("a")) {
@@ -111,9 +114,12 @@ function follow() {
       streams.showSample(sample);
       views.server.add(sample);
     }),
+    cases: heard(() => {
+      if (currentView() === "cases") views.cases.follow();
+    }),
     records: heard((number) => {
       const current = currentView();
-      if (number !== revision && current !== "server") views[current].follow();
+      if (number !== revision && current !== "server" && current !== "cases") views[current].follow();
       revision = number;
     }),
   });

@@ -10,6 +10,8 @@ const TYPING_MS = 300;
 const GROWS_MS = 10_000;
 const USER_NAME = /^[a-z0-9][a-z0-9_-]{1,63}$/;
 
+const WATCHED_BY = { public: "For everybody", signed: "Signed links", password: "Password", hook: "Your service" };
+
 const EMPTY = {
   off: [
     "Recording is off",
@@ -134,6 +136,7 @@ export class RecordingsView {
       cell(
         "Seen by",
         VISIBILITY_NAMES[recording.visibility],
+        recording.playback ? element("span", { class: "extra" }, WATCHED_BY[recording.playback]) : null,
         recording.keep ? element("span", { class: "extra" }, "Pinned") : null,
       ),
       element("td", { class: "acts" }, buttons),

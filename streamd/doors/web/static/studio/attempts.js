@@ -18,6 +18,8 @@ const RESULTS = {
   revoked: ["refused", "Refused: this key was revoked", `It never works again. ${ASK}`],
   expired: ["refused", "Refused: this key has expired", ASK],
   suspended: ["refused", "Refused: your channel is suspended", ASK],
+  taken_down: ["refused", "Taken down: your channel is not shown", "Above stands why, and what was decided."],
+  blocked: ["refused", "Refused: your network or country is blocked", ASK],
   rate_limited: [
     "refused",
     "Refused: too many wrong keys before it",

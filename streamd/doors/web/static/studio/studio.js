@@ -11,6 +11,7 @@ import { Findings } from "../health.js";
 import { elapsed } from "../viewer_format.js";
 import { Attempts } from "./attempts.js";
 import { OwnClips } from "./clips.js";
+import { OwnDecisions } from "./decisions.js";
 import { Figures } from "./figures.js";
 import { OwnRecordings } from "./recordings.js";
 import { ask } from "./server.js";
@@ -25,6 +26,7 @@ const attempts = new Attempts();
 const findings = new Findings();
 const recordings = new OwnRecordings();
 const clips = new OwnClips();
+const decisions = new OwnDecisions();
 byId("findings").append(findings.root);
 
 let timer = 0;
@@ -65,6 +67,7 @@ function show(state) {
     recordings.refresh();
     clips.refresh();
   }
+  decisions.follow(state.decisions);
   body.dataset.live = state.state;
   byId("badge").dataset.level = level;
   setText(byId("badge"), badge);
@@ -127,6 +130,7 @@ function signedOut(why = "") {
   attempts.show([]);
   recordings.clear();
   clips.clear();
+  decisions.clear();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   setText(byId("channel"), "");
   setText(byId("gone"), why);

@@ -1,0 +1,59 @@
+"""The calls of the admin API about what the machine has found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamd.doors.web.json_api import NotFoundError, answer
+from streamd.doors.web.models.findings import AssistanceState, DraftAnswer, FindingAnswer, FindingList, FindingsPath
+from streamd.doors.web.openapi import Operation
+from streamd.services.operators.roles import Right
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from streamd.services.moderation.assistance import Assistance
+
+
+class FindingDesk:
+    """Tells moderators what the machine has found, and drafts what they could write.
+
+    Args:
+        assistance: The machine.
+    """
+
+    def __init__(self, assistance: Assistance) -> None:
+        self._assistance = assistance
+
+    def operations(self) -> list[Operation]:
+        """Every call, with its input, its answer and its errors."""
+        one = "/api/v1/cases/{id}"
+        return [
+            Operation(
+                "GET", f"{one}/findings", self.list_findings, FindingList,
+                path_model=FindingsPath, problems=(503,), right=Right.TAKEDOWN,
+            ),
+            Operation(
+                "GET", f"{one}/draft", self.draft_statement, DraftAnswer,
+                path_model=FindingsPath, problems=(404, 503), right=Right.TAKEDOWN,
+            ),
+            Operation(
+                "GET", "/api/v1/assistance", self.show_assistance, AssistanceState, problems=(503,), right=Right.READ
+            ),
+        ]  # fmt: skip
+
+    async def list_findings(self, _: web.Request, path: FindingsPath) -> web.Response:
+        """List what the machine has seen in pictures of a case, the newest first: known pictures, scores, words."""
+        found = await self._assistance.findings(path.id)
+        return answer(FindingList(findings=[FindingAnswer.of(each) for each in found]))
+
+    async def draft_statement(self, _: web.Request, path: FindingsPath) -> web.Response:
+        """Draft a statement of reasons from what is known of a case; its ground is for a person to write."""
+        draft = await self._assistance.draft(path.id)
+        if draft is None:
+            raise NotFoundError("there is no such case")
+        return answer(DraftAnswer.of(draft))
+
+    async def show_assistance(self, _: web.Request) -> web.Response:
+        """Show what the machine can do here, its lists, and how often people agreed with it."""
+        return answer(AssistanceState.of(await self._assistance.record(), self._assistance.ready))

@@ -1,0 +1,62 @@
+"""What moderators have decided about a broadcaster's channel, with the reasons, for their studio.
+
+Spec: Regulation (EU) 2022/2065 article 17: whoever is restricted is told so, why, and how to complain.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamd.doors.web.models.studio import Complaint, OwnDecision, OwnDecisions
+
+if TYPE_CHECKING:
+    from streamd.services.moderation.appeals import Appeals
+    from streamd.services.moderation.case_store import CaseStore
+    from streamd.services.moderation.enforcement import Enforcement
+    from streamd.services.moderation.takedown import Takedown
+
+# The newest; a broadcaster with more has other worries.
+DECISIONS_MAX = 20
+
+
+class OwnDecisionDesk:
+    """Tells a broadcaster what was decided.
+
+    Args:
+        enforcement: What is taken down and blocked.
+        appeals: Gives the token of a complaint; None where none are taken.
+        cases: Knows what decided them.
+    """
+
+    def __init__(
+        self, enforcement: Enforcement, appeals: Appeals | None = None, cases: CaseStore | None = None
+    ) -> None:
+        self._takedowns = enforcement.takedowns
+        self._blocks = enforcement.blocks
+        self._appeals = appeals
+        self._cases = cases
+
+    def count(self, user: str) -> int:
+        """How many takedowns and blocks of a channel hold; nothing is read for that."""
+        return len(self._takedowns.standing_of(user)) + len(self._blocks.of_channel(user))
+
+    async def page(self, user: str) -> OwnDecisions:
+        """The decisions about a channel, the newest first.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        page = await self._takedowns.page(channel=user, limit=DECISIONS_MAX)
+        found = [OwnDecision.of_takedown(each, await self._complaint(each)) for each in page.items]
+        found += [OwnDecision.of_block(block) for block in self._blocks.of_channel(user)[-DECISIONS_MAX:]]
+        found.sort(key=lambda decision: decision.at, reverse=True)
+        return OwnDecisions(decisions=found)
+
+    async def _complaint(self, takedown: Takedown) -> Complaint | None:
+        """What a complaint about a takedown is made with, where it decides a case and stands."""
+        if self._appeals is None or self._cases is None or not takedown.case_id or takedown.restored_at is not None:
+            return None
+        for decision in await self._cases.decisions_of(takedown.case_id):
+            if decision.takedown_id == takedown.id:
+                return Complaint(decision=decision.id, token=self._appeals.token_for(decision.id))
+        return None
