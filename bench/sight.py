@@ -4,8 +4,9 @@
 
 Method, kind by kind, with pictures that are made (``tests/support/pictures.py``: gradients and two dozen shapes):
 
-- ``found``: pictures at 1280 x 720 are hashed into a list; each is scaled to 854 x 480, written as JPEG of 30 % quality,
-  read, and given to the machine as a scan gives it (320 pixels wide). How many are found, and how far off at most.
+- ``found``: pictures at 1280 x 720 are hashed into a list; each is scaled to 854 x 480, written as JPEG of 30 %
+  quality, read, and given to the machine as a scan gives it (320 pixels wide). How many are found, and how far
+  off at most.
 - ``false``: as many other pictures, none alike. How many are taken for one of the list, and how near the nearest is.
 - ``scan``: channels with a 720p keyframe each, decoded and looked at by the server's own classes and processes with
   ``nudenet`` and the list; processor time of every process, by the kernel's account, for one picture of each, and what
@@ -21,7 +22,6 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -30,6 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.machine import resident_bytes
 from streamd.clock import SystemClock
 from streamd.media.pixels import SIZE
 from streamd.media.sight.fingerprint import fingerprint
@@ -52,6 +53,7 @@ EVERY_S = 10.0
 GRAIN = 12.0
 # Numbers of scenes: of the list, and behind them those that are on none.
 OTHERS_FROM = 1_000_000
+OTHERS_HEIGHT = 180
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def scan_size(picture: Any) -> Any:
 
 
 def pixels_of(picture: Any) -> bytes:
+    """A picture as the machine is given it."""
     height, width = picture.shape[:2]
     return bytes(SIZE.pack(width, height) + picture.tobytes())
 
@@ -101,7 +104,7 @@ async def recognise(listed: int, pictures: int, directory: Path) -> list[Case]:
         furthest = max(furthest, distance(bytes.fromhex(look.hash), known))
     false, nearest, comparable = 0, 256, 0
     for number in range(pictures):
-        look = await process.look(pixels_of(scan_size(scene(OTHERS_FROM + number, 640, 360))), Wanted(0))
+        look = await process.look(pixels_of(scene(OTHERS_FROM + number, SCAN_BOX.width, OTHERS_HEIGHT)), Wanted(0))
         comparable += look.is_comparable
         false += bool(look.matches)
         if look.is_comparable:
@@ -153,7 +156,7 @@ async def scan(channels: int, directory: Path) -> list[Case]:
         print(f"round: {spent}, {time.perf_counter() - wall:.2f} s", file=sys.stderr)
         best = {name: min(value, best.get(name, value)) for name, value in spent.items()}
     mean_bytes = sum(len(fragment) for _, fragment in keyframes) / channels
-    resident = int(Path(f"/proc/{pids['looking']}/statm").read_text().split()[1]) * resource.getpagesize()
+    resident = resident_bytes(pids["looking"])
     await artist.close()
     await eye.close()
     cases = [Case(f"{name}, a picture", value / channels * 1000, "ms", channels) for name, value in best.items()]
@@ -170,8 +173,6 @@ async def measure(arguments: argparse.Namespace) -> list[Case]:
     """Measure what is asked for."""
     cases = []
     with tempfile.TemporaryDirectory() as directory:
-        # The workers become the user nobody.
-        Path(directory).chmod(0o755)
         if arguments.case in (None, "recognise"):
             cases += await recognise(arguments.listed, arguments.pictures, Path(directory))
         if arguments.case in (None, "scan"):

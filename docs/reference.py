@@ -133,6 +133,7 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/clips", {"recording": RECORDING_ID, "start": 61.5, "end": 75, "title": "The goal"}),
     Call("GET", "/api/v1/clips?user=bob"),
     Call("GET", "/api/v1/clips/{clip}"),
+    Call("PATCH", "/api/v1/clips/{clip}", {"title": "The winning goal"}),
     Call("DELETE", "/api/v1/clips/{clip}?reason=unwanted"),
     Call("POST", f"/api/v1/recordings/{RECORDING_ID}/export", {}),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
@@ -199,6 +200,7 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/orders/{order}/answered", {"reason": "by post"}),
     Call("GET", "/api/v1/orders/{order}"),
     Call("GET", "/api/v1/evidence?channel=alice"),
+    Call("GET", "/api/v1/assistance"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
     Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
     Call("GET", "/api/v1/operators"),
@@ -388,6 +390,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "error": "Viewers do not see or hear it as it should be.",
         "warning": "Some of them may not, or it is later than it could be.",
         "info": "They do not notice.",
+    },
+    "FindingSource": {
+        "report": "Somebody has reported it.",
+        "scan": "The machine was looking at what nobody has reported.",
     },
     "HealthCode": {code.value: f"See {_HEALTH_PAGE}." for code in HealthCode},
 }

@@ -20,6 +20,7 @@ from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
@@ -55,6 +56,7 @@ from streamd.services.recording.exports import Exports
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.records import RecordingMode
+from tests.support.assistance import assistance_of
 from tests.support.console import console_of
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of
@@ -174,6 +176,7 @@ def run_admin_server(
                     *CaseDesk(moderation, enforcement.targets).operations(),
                     *TakedownDesk(enforcement).operations(),
                     *EvidenceDesk(shelf).operations(),
+                    *FindingDesk(assistance_of(store, clock)).operations(),
                 ),
                 port=port_of("admin"),
                 clock=clock,

@@ -14,7 +14,6 @@ import pytest_asyncio
 from streamd.clock import ManualClock
 from streamd.errors import AssistantError, PictureError, PictureWorkerRestsError, StoreUnavailableError
 from streamd.media.packager.rendition import Keyframe
-from streamd.media.storyboard import CellSize
 from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import Actor
 from streamd.services.keys.key_store import KeyStore
@@ -35,7 +34,8 @@ from streamd.services.moderation.categories import Category
 from streamd.services.moderation.drafts import CaseFacts
 from streamd.services.moderation.findings import FACTOR_MAX, Finding, FindingSource, Suggestion
 from streamd.services.moderation.findings_store import FindingsStore
-from streamd.services.moderation.sight import Look, Match, Ready, Wanted
+from streamd.services.moderation.sight import Look, Match, Wanted
+from tests.support.assistance import StandInDesk, StandInHands
 
 pytestmark = pytest.mark.asyncio
 
@@ -45,57 +45,6 @@ NOTHING = Look(HASH, 100, scores=(("face", 0.3),))
 LISTED = Look(OTHER, 100, (Match("known.txt", Category.PROTECTION_OF_MINORS, OTHER, 2),))
 SCORED = Look(HASH, 100, scores=(("blood", 0.8),))
 KEY = StreamKey.generate().reveal()
-
-
-@dataclass
-class FakeHands:
-    """Both processes: what is drawn is what was given, and what is seen is ``sees``."""
-
-    sees: Look = NOTHING
-    error: Exception | None = None
-    is_undecodable: bool = False
-    drawn: list[tuple[bytes, bytes, CellSize]] = field(default_factory=list)
-    looked: list[tuple[bytes, Wanted]] = field(default_factory=list)
-    closed: int = 0
-    ready: Ready | None = None
-
-    async def draw_pixels(self, cmaf_header: bytes, picture: bytes, box: CellSize) -> bytes | None:
-        self.drawn.append((cmaf_header, picture, box))
-        return None if self.is_undecodable else picture
-
-    async def look(self, pixels: bytes, wanted: Wanted) -> Look:
-        self.looked.append((pixels, wanted))
-        if self.error is not None:
-            raise self.error
-        return self.sees
-
-    async def close(self) -> None:
-        self.closed += 1
-
-
-@dataclass
-class FakeDesk:
-    """Cases that are opened and noted."""
-
-    noted: list[tuple[str, float, bool, str]] = field(default_factory=list)
-    opened: list[tuple[str, Category, str]] = field(default_factory=list)
-    error: Exception | None = None
-    explanations: tuple[str, ...] = ("help",)
-
-    async def facts(self, case_id: str) -> CaseFacts | None:
-        if case_id == "case_none":
-            return None
-        now = ManualClock().now()
-        return CaseFacts(case_id, "demo", Category.VIOLENCE, now, explanations=self.explanations, reports=1)
-
-    async def note_machine(self, case_id: str, *, priority_factor: float, on_top: bool, summary: str) -> None:
-        if self.error is not None:
-            raise self.error
-        self.noted.append((case_id, priority_factor, on_top, summary))
-
-    async def open_by_machine(self, channel: str, category: Category, summary: str) -> str:
-        self.opened.append((channel, category, summary))
-        return f"case_of_{channel}"
 
 
 @dataclass
@@ -122,7 +71,8 @@ class House:
 
     def __init__(self, store: KeyStore, assistant: FakeAssistant | None = None) -> None:
         self.clock, self.metrics = ManualClock(), Metrics()
-        self.hands, self.desk = FakeHands(), FakeDesk()
+        self.hands, self.desk = StandInHands(), StandInDesk(self.clock)
+        self.desk.gone.add("case_none")
         self.jpeg: bytes | None = b"jpeg"
         self.keyframe: Keyframe | None = KEYFRAME
         self.store, self.findings = store, FindingsStore(store.database)

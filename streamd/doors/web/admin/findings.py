@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from streamd.doors.web.json_api import NotFoundError, answer
 from streamd.doors.web.models.findings import AssistanceState, DraftAnswer, FindingAnswer, FindingList, FindingsPath
 from streamd.doors.web.openapi import Operation
+from streamd.services.moderation.ids import IdKind, is_id
 from streamd.services.operators.roles import Right
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class FindingDesk:
         return [
             Operation(
                 "GET", f"{one}/findings", self.list_findings, FindingList,
-                path_model=FindingsPath, problems=(503,), right=Right.TAKEDOWN,
+                path_model=FindingsPath, problems=(404, 503), right=Right.TAKEDOWN,
             ),
             Operation(
                 "GET", f"{one}/draft", self.draft_statement, DraftAnswer,
@@ -42,14 +43,14 @@ class FindingDesk:
             ),
         ]  # fmt: skip
 
-    async def list_findings(self, _: web.Request, path: FindingsPath) -> web.Response:
+    async def list_findings(self, request: web.Request) -> web.Response:
         """List what the machine has seen in pictures of a case, the newest first: known pictures, scores, words."""
-        found = await self._assistance.findings(path.id)
+        found = await self._assistance.findings(_case_id(request))
         return answer(FindingList(findings=[FindingAnswer.of(each) for each in found]))
 
-    async def draft_statement(self, _: web.Request, path: FindingsPath) -> web.Response:
+    async def draft_statement(self, request: web.Request) -> web.Response:
         """Draft a statement of reasons from what is known of a case; its ground is for a person to write."""
-        draft = await self._assistance.draft(path.id)
+        draft = await self._assistance.draft(_case_id(request))
         if draft is None:
             raise NotFoundError("there is no such case")
         return answer(DraftAnswer.of(draft))
@@ -57,3 +58,15 @@ class FindingDesk:
     async def show_assistance(self, _: web.Request) -> web.Response:
         """Show what the machine can do here, its lists, and how often people agreed with it."""
         return answer(AssistanceState.of(await self._assistance.record(), self._assistance.ready))
+
+
+def _case_id(request: web.Request) -> str:
+    """The case in the path.
+
+    Raises:
+        NotFoundError: It is none.
+    """
+    case_id = request.match_info["id"]
+    if not is_id(IdKind.CASE, case_id):
+        raise NotFoundError("there is no such case")
+    return case_id
