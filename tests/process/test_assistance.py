@@ -56,6 +56,7 @@ class House(ModerationHouse):
         super().__init__(store)
         self.jpeg: bytes | None = None
         self.reports_filed = 0
+        self.known = Path()
         self.metrics, self.blocks, self.sender = Metrics(), Blocks(), HangingSender()
         self.config = Config(moderation=ModerationConfig(enabled=True, read_words=False, **moderation))
         rooms = self.moderation
@@ -90,6 +91,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     known = tmp_path / "known.txt"
     known.write_text("# nothing yet\n")
     house = House(store, hash_lists=[str(known)], assistant_url="https://assistant.example/v1")
+    house.known = known
     await house.start()
     await house.machine.start()
     yield house
@@ -122,7 +124,7 @@ async def test_a_list_that_was_replaced_holds_within_a_minute(house: House) -> N
     house.machine.tick()
     first = await house.looked_at()
     (finding,) = await house.machine.assistance.findings(first.id)
-    Path(house.config.moderation.hash_lists[0]).write_text(f"{finding.look.hash}\n{finding.look.hash[1:]}\n")
+    house.known.write_text(f"{finding.look.hash}\n{finding.look.hash[1:]}\n")
     house.clock.advance(600)
     house.machine.tick()
     assert house.machine._files is not None
