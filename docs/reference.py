@@ -133,6 +133,7 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/clips", {"recording": RECORDING_ID, "start": 61.5, "end": 75, "title": "The goal"}),
     Call("GET", "/api/v1/clips?user=bob"),
     Call("GET", "/api/v1/clips/{clip}"),
+    Call("PATCH", "/api/v1/clips/{clip}", {"title": "The winning goal"}),
     Call("DELETE", "/api/v1/clips/{clip}?reason=unwanted"),
     Call("POST", f"/api/v1/recordings/{RECORDING_ID}/export", {}),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),

@@ -95,6 +95,19 @@ interface OwnRecordingPage {
   is_off: boolean;
 }
 
+interface OwnClip {
+  id: string;
+  title: string;
+  started_at: string;
+  duration_s: number;
+}
+
+interface OwnClipPage {
+  clips: OwnClip[];
+  next_before: string | null;
+  may_make: boolean;
+}
+
 interface StreamKey {
   id: string;
   user: string;

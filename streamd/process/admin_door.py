@@ -30,8 +30,10 @@ from streamd.services.keys.admission import Denial
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamd.doors.web.openapi import Operation
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
+    from streamd.process.moderation_rooms import ModerationRooms
     from streamd.process.readiness import Readiness
     from streamd.process.services import Services
 
@@ -80,7 +82,8 @@ class AdminDoor:
             has_cases=services.moderation is not None,
         )
         if (moderation := services.moderation) is not None:
-            moderation.listen(lambda: self._console.events.tell("cases", str(moderation.revision).encode()))
+            desk = moderation.desk
+            desk.listen(lambda: self._console.events.tell("cases", str(desk.revision).encode()))
         self._sessions = sessions
         self._connections = HandlerWatch(
             self._web_handler,
@@ -174,15 +177,7 @@ class AdminDoor:
             more=(
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
-                *(FindingDesk(services.assistance.assistance).operations() if services.assistance is not None else ()),
-                *(EvidenceDesk(services.evidence.shelf).operations() if services.evidence is not None else ()),
-                *(TakedownDesk(services.enforcement).operations() if services.enforcement is not None else ()),
-                *(TargetDesk(services.targets).operations() if services.moderation is not None else ()),
-                *(
-                    CaseDesk(services.moderation, services.targets).operations()
-                    if services.moderation is not None
-                    else ()
-                ),
+                *_moderation_calls(services.moderation),
             ),
             playback=playback,
             operators=services.operators,
@@ -207,3 +202,16 @@ class AdminDoor:
         self._services.verifier.denials.note(
             Denial.UNKNOWN, address, None, at=clock.now(), now=clock.monotonic(), action=ADMIN_DENIED
         )
+
+
+def _moderation_calls(rooms: ModerationRooms | None) -> list[Operation]:
+    """The calls about what is reported, decided and shown, where moderation is on."""
+    if rooms is None:
+        return []
+    return [
+        *CaseDesk(rooms.desk, rooms.targets).operations(),
+        *TargetDesk(rooms.targets).operations(),
+        *TakedownDesk(rooms.enforcement).operations(),
+        *EvidenceDesk(rooms.evidence.shelf).operations(),
+        *(FindingDesk(rooms.assistance.assistance).operations() if rooms.assistance is not None else ()),
+    ]

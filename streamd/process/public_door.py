@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from streamd.process.config import Config
     from streamd.process.guards import Guards
     from streamd.process.services import Services
+    from streamd.services.moderation.public_counts import PublicCounts
 
 log = logging.getLogger(__name__)
 
@@ -142,15 +143,15 @@ class PublicDoor:
 
     def _is_hidden(self, recorded_id: str) -> bool:
         """Whether a recording or clip was taken down by itself."""
-        enforcement = self._services.enforcement
-        return enforcement is not None and recorded_id in enforcement.hidden
+        rooms = self._services.moderation
+        return rooms is not None and recorded_id in rooms.enforcement.hidden
 
-    def _transparency(self, files: StaticFiles) -> TransparencyRoutes:
+    def _transparency(self, files: StaticFiles, counts: PublicCounts | None) -> TransparencyRoutes:
         def contacts() -> Contacts:
             said = self._config.moderation
             return Contacts(said.contact_email, said.contact_post, said.legal_representative)
 
-        routes = TransparencyRoutes(files, contacts, self._services.counts)
+        routes = TransparencyRoutes(files, contacts, counts)
         self._services.machine.accounts.add_store(lambda: routes.held_bytes)
         return routes
 
@@ -178,7 +179,13 @@ class PublicDoor:
             )
         posters = services.posters
         own_recordings = OwnRecordingDesk(services.recorder, services.clock)
-        menu = ReportMenu() if services.moderation is not None else None
+        reports = report_pages = decisions = transparency = None
+        if (rooms := services.moderation) is not None:
+            menu = ReportMenu()
+            reports = ReportRoutes(rooms.desk, menu)
+            report_pages = ReportPages(rooms.desk, menu, pages.files, services.clock)
+            decisions = OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals, rooms.desk.cases.store)
+            transparency = self._transparency(pages.files, rooms.counts)
         studio = Studio(
             keys=services.verifier,
             streams=services.registry,
@@ -187,7 +194,7 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
-            decisions=_own_decisions(services),
+            decisions=decisions,
         )
         vod = VodRoutes(
             recorder=services.recorder,
@@ -246,13 +253,9 @@ class PublicDoor:
             pages=pages,
             studio=studio,
             obs=self._obs,
-            reports=ReportRoutes(services.moderation, menu)
-            if services.moderation is not None and menu is not None
-            else None,
-            report_pages=ReportPages(services.moderation, menu, pages.files, services.clock)
-            if services.moderation is not None and menu is not None
-            else None,
-            transparency=self._transparency(pages.files) if config.moderation.enabled else None,
+            reports=reports,
+            report_pages=report_pages,
+            transparency=transparency,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,
             clock=services.clock,
@@ -260,13 +263,3 @@ class PublicDoor:
             hsts_max_age_s=config.http.hsts_max_age_s,
             key_set=services.playback.published,
         )
-
-
-def _own_decisions(services: Services) -> OwnDecisionDesk | None:
-    """What tells broadcasters of decisions, where there are any."""
-    if services.enforcement is None:
-        return None
-    moderation = services.moderation
-    if moderation is None:
-        return OwnDecisionDesk(services.enforcement)
-    return OwnDecisionDesk(services.enforcement, moderation.appeals, moderation.cases.store)

@@ -9,18 +9,14 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamd import __version__
-from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.doors.outgoing.http_sender import HttpSender
-from streamd.process.assistance import MachineAssistance
-from streamd.process.evidence_rooms import evidence_options, evidence_room
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
+from streamd.process.moderation_rooms import ModerationRooms
 from streamd.process.options import (
     clip_options,
     gate_options,
@@ -57,10 +53,6 @@ from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
-from streamd.services.moderation.enforcement import Enforcement
-from streamd.services.moderation.machine_desk import MachineDesk
-from streamd.services.moderation.moderation import Moderation
-from streamd.services.moderation.public_counts import PublicCounts
 from streamd.services.moderation.target import Targets
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
@@ -90,12 +82,10 @@ if TYPE_CHECKING:
     from streamd.process.config import Config
     from streamd.services.events.event import Event
     from streamd.services.live.stream_options import StreamOptions
-    from streamd.services.moderation.evidence import EvidenceRoom
     from streamd.services.recording.records import RecordingRecord
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
 WEBHOOK_DRAIN_S = 3.0
-EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 # In the data directory.
 RESTART_RECORD_NAME = "live-streams.json"
 ACTS_NAME = "unwritten-acts.jsonl"
@@ -131,15 +121,11 @@ class Services:
         playback: The acts on who may watch, and their gate.
         viewer_hook: Asked over viewers with the policy ``hook``.
         passwords: Checks those of channels.
-        enforcement: Takedowns, blocks and orders; None where moderation is off.
-        evidence: Keeps evidence of what is reported; likewise.
-        assistance: The machine that looks at pictures; None where it is to look at nothing.
-        counts: What the public can count; None where that is not published.
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
         targets: Finds what a text names.
-        moderation: Reports, cases, and what becomes of them; None where it is switched off.
+        moderation: What is reported, decided and shown to the public; None where it is switched off.
     """
 
     def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
@@ -281,56 +267,16 @@ class Services:
         metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
         self.targets = Targets(self.recorder.index, self.clips.index, self._store, lambda: self._config.public_url)
-        self.enforcement: Enforcement | None = None
-        self.moderation: Moderation | None = None
-        self._moderation = moderation_options(config)
-        if self._moderation is not None:
-            # A cache in front is near, and named by the operator alone.
-            self._purge_sender = HttpSender(AddressGuard(EVERYWHERE), f"streamd/{__version__}")
-            self.enforcement = Enforcement(
-                self._store.database,
-                clock,
-                targets=self.targets,
-                bars=self.verifier.admissions.bars,
-                gate=gate,
-                streams=self.registry,
-                knows_countries=lambda: self._countries.is_known,
-                country_of=self._countries.of,
-                on_change=self.recorder.index.note_edit,
-                purge_sender=self._purge_sender,
-                purge_urls=lambda: self._moderation.purge_urls if self._moderation is not None else (),
-                data_dir=config.data_dir,
-                tell=tell,
-            )
-            enforcement = self.enforcement
-            metrics.acts_waiting.set_function(lambda: len(takedowns) + enforcement.unwritten)
-            self.moderation = Moderation(
-                self._moderation, self._store.database, clock, targets=self.targets, viewers=self, tell=tell
-            )
-            self.moderation.cases.takedowns = enforcement.takedowns
-        self.evidence: EvidenceRoom | None = None
-        self.counts: PublicCounts | None = None
-        if config.moderation.enabled:
-            self.evidence = evidence = evidence_room(
-                config, clock, metrics, sender, self._store.database,
+        self.moderation: ModerationRooms | None = None
+        if (options := moderation_options(config)) is not None:
+            self.moderation = rooms = ModerationRooms(
+                config, options, clock, metrics, sender, self._store.database,
+                bars=self.verifier.admissions.bars, gate=gate, countries=lambda: self._countries,
                 registry=self.registry, pasts=self.pasts, recorder=self.recorder, clips=self.clips,
-                storage=self.storage,
+                storage=self.storage, targets=self.targets, tell=tell,
             )  # fmt: skip
-            self.machine.accounts.add_store(lambda: evidence.held_bytes)
-            if config.moderation.transparency:
-                self.counts = PublicCounts(self._store.database, clock)
-        self.assistance: MachineAssistance | None = None
-        if self.moderation is not None and self.enforcement is not None and self.evidence is not None:
-            follow_ups, cases = self.moderation.follow_ups, self.moderation.cases
-            follow_ups.evidence = self.evidence
-            if MachineAssistance.is_wanted(config):
-                self.assistance = MachineAssistance(
-                    config, self._store.database, clock, metrics, sender, self.registry,
-                    desk=MachineDesk(self._store.database, cases, self.moderation.reports.store, follow_ups, clock),
-                    pictures=self.evidence,
-                    blocks=self.enforcement.blocks,
-                )  # fmt: skip
-                follow_ups.assistance = cases.assistance = self.assistance.assistance
+            metrics.acts_waiting.set_function(lambda: len(takedowns) + rooms.enforcement.unwritten)
+            self.machine.accounts.add_store(lambda: rooms.evidence.held_bytes)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
@@ -396,26 +342,8 @@ class Services:
         self.recorder.complete_left()
         self.past_recorder.complete_left()
         await self.keys.takedowns.start()
-        if self.enforcement is not None:
-            await self._purge_sender.start()
-            resources.push_async_callback(self._purge_sender.close)
-            resources.push_async_callback(self.enforcement.close)
-            await self.enforcement.start()
-        if self.evidence is not None:
-            await self.evidence.open()
-            resources.push_async_callback(self.evidence.close)
-        if self.counts is not None:
-            resources.push_async_callback(self.counts.close)
-        if self.assistance is not None:
-            # Behind the reports, which have it look at things until they are closed.
-            resources.push_async_callback(self.assistance.close)
         if self.moderation is not None:
-            # It is closed first: a decision that is under way takes something down.
-            resources.push_async_callback(self.moderation.close)
-            await self.moderation.start()
-        if self.assistance is not None:
-            await self.assistance.start()
-            resources.push_async_callback(self.assistance.rest)
+            await self.moderation.open(resources)
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
@@ -433,17 +361,8 @@ class Services:
         self.storyboarder.options = storyboard_options(config)
         self.playback.configure(gate_options(config), config.playback.jwks_url)
         self.viewer_hook.options = playback_hook_options(config)
-        if self._moderation is not None:
-            # Switched on or off, it is with the next start.
-            self._moderation = moderation_options(config) or self._moderation
-        if self.moderation is not None and self._moderation is not None:
-            self.moderation.options = self._moderation
-            self._public_url = config.public_url
-        if self.evidence is not None:
-            self.evidence.shelf.options = evidence_options(config)
-            self.evidence.shelf.stamper.url = config.moderation.timestamp_url
-        if self.assistance is not None:
-            self.assistance.configure(config)
+        if self.moderation is not None:
+            self.moderation.configure(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -459,15 +378,10 @@ class Services:
         options = stream_options(config)
         return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
 
-    def viewers_of(self, channel: str) -> int | None:
-        """How many watch a channel; None where it is not live."""
-        found = self.registry.find_channel(channel)
-        return sum(found.viewers.values()) if found is not None and found.is_live else None
-
     def _note_stream(self, event: Event) -> None:
         """Tell of a stream, and have it remembered as one that can be reported."""
         if self.moderation is not None:
-            self.moderation.subjects.note(event)
+            self.moderation.desk.subjects.note(event)
         if self._config.webhooks.endpoints:
             self._webhooks.tell(event)
 
@@ -489,16 +403,8 @@ class Services:
         if self.storage is not None:
             self.storage.look()
         self.playback.tick()
-        if self.enforcement is not None:
-            self.enforcement.tick()
         if self.moderation is not None:
             await self.moderation.look()
-        if self.evidence is not None:
-            self.evidence.look()
-        if self.counts is not None:
-            self.counts.look()
-        if self.assistance is not None:
-            self.assistance.tick()
         await self.save_restart_record()
         self.history.tick()
         self.machine.look()

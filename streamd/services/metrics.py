@@ -361,7 +361,8 @@ class Metrics:
         )
         self.acts_waiting = Gauge(
             "streamd_acts_waiting",
-            "Revocations and suspensions that hold in this process and are not written to the key store yet.",
+            "Revocations, suspensions, takedowns, blocks and orders that hold in this process and are not written to "
+            "the key store yet.",
             registry=self.registry,
         )
         self.evidence_total = Counter(

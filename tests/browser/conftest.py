@@ -27,6 +27,12 @@ NPM_DIR = Path(__file__).parent
 NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Run every test of this folder in the loop that the browser is in."""
+    if item.get_closest_marker("asyncio") is not None:
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
 class OneBrowser:
     """One Chromium for all tests of a process: what a viewer has is in a context, and each has a new one."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 # 1.2 Mb/s of video, 128 kb/s of audio, and what HTTP puts around it.
 STREAM_BPS = 1_400_000

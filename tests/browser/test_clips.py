@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser.test_console import console, go_to
 from tests.support.changing_broadcast import ChangingBroadcast
 from tests.support.chromium import viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server, wait_until
+from tests.support.studio import sign_in, studio
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.support.axe import Axe
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 MEDIA_S = 2
 H264 = encoded((VideoTrack(keyframe_interval=60),), (AudioTrack(),), MEDIA_S)
@@ -81,3 +83,31 @@ async def test_viewers_clip_what_they_see(tmp_path: Path, browser: Browser, axe:
             await page.click("#clip")
             await page.wait_for_function(_MADE)
         assert len(server.admin("GET", "/api/v1/clips")["clips"]) == 2
+        # Whose channel it is finds them, whoever made them, and so do operators.
+        async with studio(server, browser) as watching:
+            page = watching.page
+            await sign_in(watching, key)
+            await page.wait_for_selector("#clips li >> nth=1")
+            await page.click("#clips li >> nth=0 >> text=Change")
+            await page.get_by_label("Title").fill("The goal")
+            await page.click("dialog >> text=Save")
+            await page.wait_for_selector("#clips li >> text=The goal")
+            assert await axe.violations(page) == []
+            await page.click("#clips li >> nth=1 >> text=Delete")
+            await page.click("dialog >> text=Delete the clip")
+            await page.wait_for_function("() => document.querySelectorAll('#clips li').length === 1")
+            assert watching.errors == []
+        (left,) = server.admin("GET", "/api/v1/clips")["clips"]
+        assert left["title"] == "The goal"
+        async with console(server, browser) as watching:
+            page = watching.page
+            await go_to(watching, "clips")
+            await page.wait_for_selector("#clips-rows >> text=The goal")
+            assert await axe.violations(page) == []
+            await page.click("#clips-rows >> text=Delete")
+            await page.get_by_label("Reason").fill("unwanted")
+            await page.click("dialog >> text=Delete the clip")
+            await page.wait_for_selector("#clips-notice >> text=There are no clips yet")
+            assert watching.errors == []
+        (gone,) = server.admin("GET", "/api/v1/clips?state=deleted&limit=1")["clips"]
+        assert gone["reason"] == "unwanted"

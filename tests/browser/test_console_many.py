@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.support.axe import Axe
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 SCREENS_MAX = 3
 LARGE = (1440, 900)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.axe import Axe
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 # What is shown to whom: the name of a button or link, and the roles that are offered it.
 A, O, M, R = "admin", "operator", "moderator", "auditor"  # noqa: E741  # columns of the table

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.axe import Axe
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 SECRET = "Xk29sQm4Tz81LdRwPv37"
 

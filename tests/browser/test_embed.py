@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamd.formats.flv.tag import FlvTag
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 MEDIA_S = 2
 HOUR_MS = 3_600_000

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 PUSH_LATENCY_MS_MAX = 1000
 # Each stall teaches the player to keep more in hand: up to 1.2 s, and playback is let be within 0.25 s of that.
@@ -359,3 +359,21 @@ class TestMenu:
             await open_in_mode(watching, f"{server.http_url}/watch/{channel}?player=native", "lowest")
             assert await watching.data("engine") == "native"
             assert await watching.page.is_hidden("#mode")
+
+
+async def test_who_comes_in_the_first_second_sees_no_still_picture_of_whole_segments(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    """The first segment is short, and the next complete much later: to play it at once is to stand still then."""
+    key = live_server.issue_key("demo")
+    async with viewer(browser) as watching:
+        await watching.page.add_init_script("localStorage.setItem('streamd.mode', 'stable')")
+        # Pages take a second or two to load on a machine that is busy; the first segment stands alone for three.
+        with publish(live_server.rtmp_url, key, keyframe_interval_s=4.0):
+            live_server.wait_until_playable("demo")
+            await watching.open(f"{live_server.http_url}/watch/demo")
+            await watching.wait_until_moving(0.1)
+            got = await watching.watch(WATCH_S)
+            assert await watching.data("low-latency") == "false"
+            assert (got.stalls_before + got.stalls, got.stood_still_s < 0.5) == (0, True), got
+            assert watching.errors == []

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 VENDOR = Path(streamd.__file__).parent / "doors" / "web" / "static" / "vendor"
 HAS_BOTH = "(video => video.webkitAudioDecodedByteCount > 0 && video.videoWidth > 0)(document.querySelector('video'))"

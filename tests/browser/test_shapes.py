@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 # What can be pressed, and the name of the channel.
 BOXES = """() => [...document.querySelectorAll(".player button, .player input, .title h1 a")]

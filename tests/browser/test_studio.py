@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.support.axe import Axe
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 
 async def test_it_answers_why_the_encoder_does_not_connect(live_server: LiveServer, browser: Browser) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     MakeFront = Callable[[Mapping[str, int]], AbstractContextManager[Front]]
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 MAKERS: list[MakeFront] = [fronts.nginx_under, fronts.caddy_under]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 LATENCY_MS_MAX = 3000
 # Five segments, and twenty parts.

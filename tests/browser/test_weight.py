@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.support.server import LiveServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.asyncio]
 
 # Issue 7: the watch page before media.
 WATCH_BYTES_MAX = 250_000

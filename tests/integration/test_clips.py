@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import urllib.error
 import urllib.request
 from datetime import datetime, timedelta
@@ -12,12 +11,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamd.services.recording.playlist_file import parse_playlist
-from tests.integration.test_recording import H264, LITTLE, MEDIA_S, NAME, decoded_frames, folder_of, probed_s, recorded
+from tests.integration.test_recording import (
+    H264,
+    LITTLE,
+    MEDIA_S,
+    NAME,
+    decoded_frames,
+    folder_of,
+    probed_s,
+    recorded,
+    starts_at,
+)
 from tests.support.changing_broadcast import ChangingBroadcast
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server
-from tests.support.tools import require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,19 +52,6 @@ def asked(url: str, body: dict[str, Any] | bytes, token: str = "") -> tuple[int,
 
 def by_operator(server: LiveServer, body: dict[str, Any] | bytes) -> tuple[int, dict[str, Any]]:
     return asked(f"{server.admin_url}/api/v1/clips", body, server.admin_token)
-
-
-def starts_at(url: str) -> dict[str, float]:
-    """Where ffprobe finds the beginning of each kind of track, seconds."""
-    require("ffprobe")
-    done = subprocess.run(
-        ["ffprobe", "-v", "error", "-show_entries", "stream=codec_type,start_time", "-of", "json", url],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=True,
-    )
-    return {each["codec_type"]: float(each["start_time"]) for each in json.loads(done.stdout)["streams"]}
 
 
 def test_a_clip_of_a_broadcast_can_be_watched_at_once(tmp_path: Path) -> None:

@@ -94,6 +94,19 @@ def fetched(url: str, headers: dict[str, str] | None = None, method: str = "GET"
             return error.code, error.headers, error.read()
 
 
+def starts_at(url: str) -> dict[str, float]:
+    """Where ffprobe finds the beginning of each kind of track, seconds."""
+    require("ffprobe")
+    done = subprocess.run(
+        ["ffprobe", "-v", "error", "-show_entries", "stream=codec_type,start_time", "-of", "json", url],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    return {each["codec_type"]: float(each["start_time"]) for each in json.loads(done.stdout)["streams"]}
+
+
 def test_a_broadcast_can_be_seen_again(tmp_path: Path) -> None:
     with run_server(tmp_path, **LITTLE) as server:
         key = server.issue_key(NAME)
@@ -119,9 +132,13 @@ def test_a_broadcast_can_be_seen_again(tmp_path: Path) -> None:
         assert frames / done["duration_s"] == pytest.approx(30, abs=1.5)
 
         media = sorted(folder.variant("main").glob("*.m4s"))
-        whole = (folder.variant("main") / "init0.mp4").read_bytes() + b"".join(each.read_bytes() for each in media)
-        status, headers, body = fetched(f"{url}.mp4")
-        assert (status, body) == (200, whole)
+        header = (folder.variant("main") / "init0.mp4").read_bytes()
+        recorded_media = b"".join(each.read_bytes() for each in media)
+        status, headers, whole = fetched(f"{url}.mp4")
+        assert (status, whole[-len(recorded_media) :]) == (200, recorded_media)
+        # The header has an edit list for each track, by which players show it from 0 on.
+        assert len(whole) == len(header) + 2 * 44 + len(recorded_media)
+        assert all(0 <= start < 0.1 for start in starts_at(f"{url}.mp4").values())
         assert headers["Content-Disposition"].startswith(f'attachment; filename="{NAME} ')
         assert int(headers["Content-Length"]) == len(whole)
         status, headers, body = fetched(f"{url}.mp4", {"Range": "bytes=1000-5000"})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from streamd.clock import ManualClock
-from streamd.errors import StoreUnavailableError
+from streamd.errors import StoreUnavailableError, TakedownNotFoundError
 from streamd.services.audit.records import Actor
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
@@ -15,13 +16,12 @@ from streamd.services.moderation.case_records import Case, CaseFilter, CaseState
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.options import ModerationOptions
+from streamd.services.moderation.takedown import Takedown
 from streamd.services.moderation.target import Target, TargetKind, Targets
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.index import RecordingIndex
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from streamd.services.audit.records import AuditEntry
     from streamd.services.events.event import Event
     from streamd.services.keys.key_store import KeyStore
@@ -42,18 +42,12 @@ NOBODY_IS_LIVE: dict[str, int] = {}
 
 
 @dataclass
-class StandInTakedown:
-    """What ``StandInTakedowns`` has taken down."""
-
-    id: str
-
-
-@dataclass
 class StandInTakedowns:
     """Takes everything down that it is asked to, and notes it."""
 
     done: list[tuple[Target, Statement, str, str | None]] = field(default_factory=list)
     restored: list[tuple[str, str, str]] = field(default_factory=list)
+    kept: dict[str, Takedown] = field(default_factory=dict)
     fails: bool = False
 
     async def take_down(
@@ -64,11 +58,20 @@ class StandInTakedowns:
         actor: Actor,
         case_id: str | None = None,
         since: datetime | None = None,
-    ) -> StandInTakedown:
+    ) -> Takedown:
         if self.fails:
             raise StoreUnavailableError("the disk is full")
         self.done.append((target, statement, actor.name, case_id))
-        return StandInTakedown(f"tkd_{len(self.done):026}")
+        takedown_id = f"tkd_{len(self.done):026}"
+        self.kept[takedown_id] = Takedown(
+            takedown_id, target, statement, since or datetime(2026, 1, 1, tzinfo=UTC), actor.name, case_id
+        )
+        return self.kept[takedown_id]
+
+    async def find(self, takedown_id: str) -> Takedown:
+        if takedown_id not in self.kept:
+            raise TakedownNotFoundError(takedown_id)
+        return self.kept[takedown_id]
 
     async def restore(self, takedown_id: str, *, actor: Actor, reason: str) -> None:
         if self.fails:

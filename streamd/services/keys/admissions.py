@@ -72,6 +72,8 @@ class Admissions:
         self.changes = 0
         self.rows = WaitingRows()
         self.bars = Bars()
+        # Every request for media asks.
+        self._dark = self.bars.channels.names
 
     def attach(self, closer: StreamCloser) -> None:
         """Set the closer of streams. Without one (the command line on the store) there are none to close."""
@@ -108,7 +110,7 @@ class Admissions:
 
     def is_dark(self, user: str) -> bool:
         """Whether nothing of a channel is shown: its user is suspended, or a moderator has taken it down."""
-        return user in self.bars.channels or self.is_suspended(user)
+        return user in self._dark or self.is_suspended(user)
 
     def is_suspended(self, user: str) -> bool:
         """Whether a user is suspended, without asking the store.

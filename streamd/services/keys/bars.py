@@ -23,34 +23,38 @@ _COUNTRIES_KNOWN_MAX: Final = 16_384
 
 
 class Held:
-    """Things by name, each with the acts that hold it."""
+    """Things by name, each with the acts that hold it.
 
-    __slots__ = ("_holders",)
+    Attributes:
+        names: The things, by name, in the one dictionary that there is: a door looks there without a call.
+    """
+
+    __slots__ = ("names",)
 
     def __init__(self) -> None:
-        self._holders: dict[str, set[str]] = {}
+        self.names: dict[str, set[str]] = {}
 
     def __len__(self) -> int:
-        return len(self._holders)
+        return len(self.names)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._holders
+        return name in self.names
 
     def add(self, name: str, act: str) -> None:
         """Have an act hold a thing; again is no error."""
-        self._holders.setdefault(name, set()).add(act)
+        self.names.setdefault(name, set()).add(act)
 
     def remove(self, name: str, act: str) -> None:
         """An act holds a thing no more; the others go on."""
-        holders = self._holders.get(name)
+        holders = self.names.get(name)
         if holders is not None:
             holders.discard(act)
             if not holders:
-                del self._holders[name]
+                del self.names[name]
 
     def holders(self, name: str) -> frozenset[str]:
         """The acts that hold a thing."""
-        return frozenset(self._holders.get(name, ()))
+        return frozenset(self.names.get(name, ()))
 
 
 class Networks:

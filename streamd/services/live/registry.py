@@ -502,6 +502,11 @@ class LiveRegistry:
         await self._close([stream], EndReason.KICKED, PublishError(STREAM_CLOSED))
         return True
 
+    def viewers_of(self, name: str) -> int | None:
+        """How many watch a channel; None where it is not live."""
+        found = self.find_channel(name)
+        return sum(found.viewers.values()) if found is not None and found.is_live else None
+
     def dismiss_viewers(self) -> None:
         """Answer all waiting requests and end pushed streams, as the server stops; the playlists stay open."""
         for stream in self.live():

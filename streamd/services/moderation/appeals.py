@@ -17,6 +17,7 @@ from streamd.errors import (
     ModerationStateError,
     OwnDecisionError,
     ReportRefusedError,
+    TakedownNotFoundError,
 )
 from streamd.services.events.event import Event, EventType, Value
 from streamd.services.keys.request import REASON_LENGTH_MAX
@@ -73,14 +74,18 @@ class Appeals:
         self._on_change = on_change
 
     def token_for(self, decision_id: str) -> str:
-        """The token by which the broadcaster complains, to be shown with the statement of reasons."""
+        """The token by which the broadcaster complains, to be shown with the statement of reasons.
+
+        Args:
+            decision_id: The decision, or the takedown that it is.
+        """
         return self._receipts().appeal_token(decision_id)
 
     async def file(self, decision_id: str, token: str, text: str, *, report_id: str = "") -> Appeal:
         """Take an appeal.
 
         Args:
-            decision_id: Against which decision.
+            decision_id: Against which decision; or the takedown that it is.
             token: The broadcaster's, or with ``report_id`` the reporter's.
             text: In their words.
             report_id: The report of whoever has its status token.
@@ -107,6 +112,20 @@ class Appeals:
         self._tell(Event(EventType.APPEAL_RECEIVED, now, _about(appeal, found)))
         self._on_change()
         return appeal
+
+    async def standing(self, decision_id: str, token: str) -> tuple[Decision, Case, Appeal | None]:
+        """What a broadcaster may know of a decision over them, and of their appeal.
+
+        Args:
+            decision_id: The decision, or the takedown that it is.
+            token: Of it.
+
+        Raises:
+            CaseNotFoundError: There is no such decision, or the token is not of it.
+            StoreUnavailableError: It could not be read.
+        """
+        decision, found, _ = await self._behind(decision_id, token, "")
+        return decision, found, await self.store.of_reporter(decision.id, "")
 
     async def decide(self, appeal_id: str, *, is_reversed: bool, reason: str, by: Actor) -> Appeal:
         """Decide an appeal; a decision that is reversed is undone in one act.
@@ -168,16 +187,27 @@ class Appeals:
             CaseNotFoundError: It opens none.
         """
         unknown = CaseNotFoundError("there is no such decision, or this is not its token")
-        if not is_id(IdKind.DECISION, decision_id):
-            raise unknown
         case_id = self._receipts().case_behind(report_id, token) if report_id else None
         if case_id is None and (report_id or not self._receipts().is_appeal_token(decision_id, token)):
             raise unknown
-        decision = await self._cases.store.decision(decision_id)
+        decision = await self._decision(decision_id)
         found = await self._cases.store.find(decision.case_id) if decision is not None else None
         if decision is None or found is None or case_id not in (None, found.id):
             raise unknown
         return decision, found, Party.BROADCASTER if case_id is None else Party.REPORTER
+
+    async def _decision(self, named: str) -> Decision | None:
+        """The decision of an id, or behind the takedown of an id; None where there is none."""
+        if is_id(IdKind.DECISION, named):
+            return await self._cases.store.decision(named)
+        takedowns = self._cases.takedowns
+        if takedowns is None or not is_id(IdKind.TAKEDOWN, named):
+            return None
+        try:
+            takedown = await takedowns.find(named)
+        except TakedownNotFoundError:
+            return None
+        return await self._cases.store.decision_behind(takedown)
 
 
 def _about(appeal: Appeal, found: Case) -> dict[str, Value]:

@@ -18,6 +18,7 @@ from streamd.services.moderation.case_records import (
     CaseState,
     Decision,
     HistoryEntry,
+    NewReport,
     Outcome,
 )
 from streamd.services.moderation.case_rows import (
@@ -35,6 +36,7 @@ from streamd.services.moderation.case_rows import (
 )
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.priority import Weight, priority_of
+from streamd.services.moderation.report_store import new_case
 from streamd.services.store.page import Page
 from streamd.services.store.schema import case_history, cases, decisions
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from streamd.services.audit.records import Actor
     from streamd.services.moderation.act_details import ActDetails
+    from streamd.services.moderation.takedown import Takedown
     from streamd.services.store.database import Database
 
 
@@ -314,6 +317,50 @@ class CaseStore:
     async def decision(self, decision_id: str) -> Decision | None:
         """Find a decision; None where there is none."""
         async with self.database.reading() as connection:
+            return await find_decision(connection, decision_id)
+
+    async def decision_behind(self, takedown: Takedown) -> Decision | None:
+        """The decision that a takedown carries out; of one that was made outside of a case, a case is made for it.
+
+        Its ids are those of the takedown, so that it is made once.
+
+        Returns:
+            The decision; None where the case of the takedown has none of it.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        if takedown.case_id:
+            query = select(decisions).where(
+                decisions.c.case_id == takedown.case_id, decisions.c.takedown_id == takedown.id
+            )
+            async with self.database.reading() as connection:
+                row = (await connection.execute(query)).one_or_none()
+            return None if row is None else decision_of(row)
+        ulid = takedown.id.removeprefix(IdKind.TAKEDOWN.value)
+        case_id, decision_id = IdKind.CASE.value + ulid, IdKind.DECISION.value + ulid
+        decision = Decision(
+            decision_id,
+            case_id,
+            takedown.made_at,
+            takedown.made_by,
+            Outcome.TAKEN_DOWN,
+            "",
+            takedown.statement.as_json(),
+            takedown.id,
+            False,
+            None,
+        )
+        unreported = NewReport("", takedown.target, takedown.statement.category, takedown.made_at, "")
+        values = new_case(unreported, takedown.made_at, takedown.statement.source_type) | {
+            "id": case_id,
+            "open_key": None,
+            "state": CaseState.DECIDED.value,
+            "decision_id": decision_id,
+        }
+        async with self.database.writing() as connection:
+            await connection.execute(self.database.insert_new(cases).values(values))
+            await connection.execute(self.database.insert_new(decisions).values(decision_row(decision)))
             return await find_decision(connection, decision_id)
 
     async def decisions_of(self, case_id: str) -> list[Decision]:

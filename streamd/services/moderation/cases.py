@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from streamd.services.moderation.case_store import BegunDecision, CaseStore
     from streamd.services.moderation.categories import Category
     from streamd.services.moderation.receipts import Receipts
+    from streamd.services.moderation.takedown import Takedown
     from streamd.services.moderation.target import Target
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ REASON_LENGTH_MAX: Final = 2000
 SUMMARY_LENGTH_MAX: Final = 2000
 
 
-class Takedown(Protocol):
-    """What was taken down."""
+class Made(Protocol):
+    """What a takedown says of itself."""
 
     @property
     def id(self) -> str:
@@ -58,11 +59,14 @@ class TakesDown(Protocol):
         actor: Actor,
         case_id: str | None = None,
         since: datetime | None = None,
-    ) -> Takedown:
+    ) -> Made:
         """Take a target down; all of it is dark when this returns."""
 
     async def restore(self, takedown_id: str, *, actor: Actor, reason: str) -> object:
         """Put back all that was taken down, in one act."""
+
+    async def find(self, takedown_id: str) -> Takedown:
+        """One takedown; raises ``TakedownNotFoundError`` where there is none."""
 
 
 class LearnsOfDecisions(Protocol):

@@ -65,6 +65,8 @@ class ClipIndex:
             values = {each.name: getattr(clip, each.name) for each in fields(clip)}
             await connection.execute(insert(clips).values(values | {"media": MEDIA.dump_json(clip.media).decode()}))
             await append_entries(connection, [entry])
+        # Who looks at the lists learns of it.
+        self._recordings.begun_or_ended += 1
 
     async def delete(self, clip_id: str, reason: str, entry: AuditEntry) -> Clip:
         """Delete a clip; one that is deleted already stays as it is.
@@ -87,6 +89,32 @@ class ClipIndex:
                 raise ClipNotFoundError(clip_id)
             if deleted.rowcount:
                 await append_entries(connection, [entry])
+        self._recordings.edits += 1
+        return _clip(row)
+
+    async def rename(self, clip_id: str, title: str, entry: AuditEntry) -> Clip:
+        """Give a clip another title.
+
+        Args:
+            clip_id: Its id.
+            title: The title; empty for none.
+            entry: The row of the audit log that tells of it.
+
+        Returns:
+            The clip as it is now.
+
+        Raises:
+            ClipNotFoundError: There is none, or it is deleted.
+            StoreUnavailableError: It could not be written.
+        """
+        chosen = (clips.c.id == clip_id) & (clips.c.state == ClipState.READY)
+        async with self._database.writing() as connection:
+            await connection.execute(update(clips).where(chosen).values(title=title))
+            row = (await connection.execute(select(clips).where(chosen))).one_or_none()
+            if row is None:
+                raise ClipNotFoundError(clip_id)
+            await append_entries(connection, [entry])
+        # What was read of it a moment ago is forgotten.
         self._recordings.edits += 1
         return _clip(row)
 

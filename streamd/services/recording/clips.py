@@ -212,6 +212,19 @@ class Clips:
         log.info("clip.deleted", extra={"stream": clip.user, "clip_id": clip.id, "reason": reason})
         return deleted
 
+    async def rename(self, clip: Clip, actor: Actor, title: str) -> Clip:
+        """Give a clip another title.
+
+        Raises:
+            ClipNotFoundError: There is none, or it is deleted.
+            StoreUnavailableError: It could not be written.
+        """
+        entry = AuditEntry(
+            self._clock.now(), actor.name, "clip.changed", actor.address, user=clip.user, stream=clip.user,
+            reason=f"{clip.id}: title",
+        )  # fmt: skip
+        return await self.index.rename(clip.id, title, entry)
+
     async def _cut(self, record: RecordingRecord, asked: ClipTimes, title: str, actor: Actor) -> Clip:
         folder = self._recorder.folder(record)
         is_open = record.state in _OPEN

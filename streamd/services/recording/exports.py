@@ -1,8 +1,4 @@
-"""Exports: recordings as one progressive MP4, made by a confined process, one at a time, and kept for a day.
-
-The process reads pipes and writes one file. Threads of the server put the recording's files into the pipes without
-looking into them (``sendfile``), so that whatever bytes a publisher has sent meet no parser of the server's.
-"""
+"""Exports: recordings as one progressive MP4, made by a confined process, one at a time, and kept for a day."""
 
 from __future__ import annotations
 
@@ -12,30 +8,23 @@ import errno
 import fcntl
 import logging
 import os
-from asyncio.subprocess import DEVNULL
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import ExportRefusedError, StoreUnavailableError
-from streamd.services.recording.clip_file import runs_of
-from streamd.services.recording.clip_records import ClipRendition
-from streamd.services.recording.clip_times import ClipRange, same_time
+from streamd.services.recording.export_plan import ExportPlan, find_sources
 from streamd.services.recording.export_records import Export, ExportState
-from streamd.services.recording.folder import free_bytes, init_name, make_folder
-from streamd.services.recording.playlist_file import parse_playlist
+from streamd.services.recording.export_work import ROOM_BYTES, ExportWork
+from streamd.services.recording.folder import free_bytes, make_folder
 from streamd.services.recording.records import RecordingState
-from streamd.services.recording.recovery import recorded_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from streamd.clock import Clock
-    from streamd.services.recording.clip_file import Run
-    from streamd.services.recording.folder import RecordingFolder
-    from streamd.services.recording.playlist_file import RecordedSegment
     from streamd.services.recording.recorder import Recorder
     from streamd.services.recording.records import RecordingRecord
 
@@ -49,49 +38,13 @@ EXPORTS_NAME = ".exports"
 WAITING_MAX = 16
 KEPT_MAX = 256
 KEPT_S = 86_400.0
-# The file has an index of 20 bytes a sample, at 77 samples a second; fragments have more for each.
-ROOM_BYTES = 32 * 1024 * 1024
-# Processor time: a recording of 12 hours takes some 40 s.
-CPU_S_MIN = 60
-CPU_S_PER_HOUR = 120
-# What is put into a pipe in one call.
-PIECE_BYTES = 1024 * 1024
-
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
-# What the worker says by its end (``export_worker``).
-_FAULTS = {
-    10: "its media cannot be written as MP4",
-    11: "the disk does not take it",
-    12: "it needs too much memory",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """What goes into one pipe."""
-
-    pieces: tuple[tuple[Path, int, int], ...]
-    """Files, and the bytes of each: begin and end."""
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(stop - start for _, start, stop in self.pieces)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    sources: tuple[_Source, ...]
-    duration_s: float
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(source.size_bytes for source in self.sources)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     export: Export
-    plan: _Plan
+    plan: ExportPlan
 
 
 class Exports:
@@ -108,18 +61,16 @@ class Exports:
         self, recorder: Recorder, command: Sequence[str], environment: Mapping[str, str], clock: Clock
     ) -> None:
         self._recorder = recorder
-        self._command = tuple(command)
-        self._environment = dict(environment)
         self._clock = clock
         self._directory = recorder.options.directory / EXPORTS_NAME
         # A picture and its sound; each waits for the disk, and for the worker.
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="export")
+        self._work = ExportWork(command, environment, self._threads)
         # By the id of the recording; the one that was asked for last stands last.
         self._known: dict[str, Export] = {}
         self._waiting: dict[str, _Job] = {}
         self._running = ""
         self._task: asyncio.Task[None] | None = None
-        self._worker: asyncio.subprocess.Process | None = None
         self._edits = recorder.index.edits
         self._look_due_at = clock.monotonic()
         self._looking: asyncio.Task[None] | None = None
@@ -206,9 +157,8 @@ class Exports:
         """Forget an export, and remove its file; one that is being made ends."""
         self._known.pop(recording_id, None)
         self._waiting.pop(recording_id, None)
-        if self._running == recording_id and self._worker is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._worker.kill()
+        if self._running == recording_id:
+            self._work.end()
         await self._do(lambda: self._file(recording_id).unlink(missing_ok=True))
 
     def look(self) -> None:
@@ -238,10 +188,10 @@ class Exports:
         finally:
             self._looking = None
 
-    async def _plan(self, record: RecordingRecord, variant: str, run: int) -> _Plan:
+    async def _plan(self, record: RecordingRecord, variant: str, run: int) -> ExportPlan:
         folder = self._recorder.folder(record)
         try:
-            plan = await self._do(partial(_find_sources, folder, variant, run))
+            plan = await self._do(partial(find_sources, folder, variant, run))
             free = await self._do(partial(free_bytes, self._recorder.options.directory))
         except OSError:
             raise ExportRefusedError("the files of the recording are not on this server's disk") from None
@@ -274,7 +224,7 @@ class Exports:
         began = self._clock.monotonic()
         part = self._part(recording_id)
         try:
-            reason = await self._work(job, part)
+            reason = await self._work.make(job.plan, part)
             if not reason and recording_id in self._known:
                 size_bytes = await self._do(partial(_finish, part, self._file(recording_id)))
                 if recording_id not in self._known:
@@ -300,61 +250,6 @@ class Exports:
             self._note(replace(export, state=ExportState.FAILED, reason=reason))
             log.warning("export.failed", extra={"recording_id": recording_id, "reason": reason})
 
-    async def _work(self, job: _Job, part: Path) -> str:
-        """Have the worker write the file.
-
-        Returns:
-            Why it could not; empty where it did.
-
-        Raises:
-            OSError: The file cannot be made, or the worker not be started.
-        """
-        output = await self._do(partial(_make_file, part))
-        pipes = [os.pipe() for _ in job.plan.sources]
-        try:
-            worker = self._worker = await self._start(job.plan, output, [reading for reading, _ in pipes])
-        except BaseException:
-            for _, writing in pipes:
-                os.close(writing)
-            raise
-        finally:
-            os.close(output)
-            for reading, _ in pipes:
-                os.close(reading)
-        feeding = [
-            asyncio.get_running_loop().run_in_executor(self._threads, _feed, source, writing)
-            for source, (_, writing) in zip(job.plan.sources, pipes, strict=True)
-        ]
-        try:
-            status = await worker.wait()
-            fed = await asyncio.gather(*feeding)
-        finally:
-            self._worker = None
-            with contextlib.suppress(ProcessLookupError):
-                worker.kill()
-            await asyncio.shield(worker.wait())
-        if status == 0:
-            return "" if all(fed) else "its media does not go on to its end"
-        if status < 0:
-            return f"the worker was ended by signal {-status}"
-        return _FAULTS.get(status, "the worker failed")
-
-    async def _start(self, plan: _Plan, output: int, inputs: Sequence[int]) -> asyncio.subprocess.Process:
-        file_bytes = plan.size_bytes + ROOM_BYTES
-        cpu_s = CPU_S_MIN + int(plan.duration_s * CPU_S_PER_HOUR / 3600)
-        sound = inputs[1] if len(inputs) > 1 else None
-        return await asyncio.create_subprocess_exec(
-            *self._command,
-            *map(str, (file_bytes, cpu_s, len(inputs))),
-            *(() if sound is None else (str(sound),)),
-            stdin=inputs[0],
-            stdout=output,
-            stderr=DEVNULL,
-            env=self._environment,
-            start_new_session=True,
-            pass_fds=() if sound is None else (sound,),
-        )
-
     def _note(self, export: Export) -> None:
         self._known.pop(export.recording_id, None)
         self._known[export.recording_id] = export
@@ -372,84 +267,6 @@ class Exports:
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _find_sources(folder: RecordingFolder, variant: str, number: int) -> _Plan:
-    """Find what a file is made of; in a thread that may wait for the disk.
-
-    Raises:
-        ExportRefusedError: There is no such piece.
-        OSError: The recording cannot be read.
-    """
-    document = recorded_document(folder)
-    if document is None:
-        raise FileNotFoundError(folder.path)
-    renditions = document.media.hls.renditions
-    pictures = [each for each in renditions if not each.is_alternative]
-    found = next((each for each in pictures if each.path == variant or not variant), None)
-    if found is None:
-        raise ExportRefusedError(f"there is no variant {variant}" if pictures else "nothing is recorded in it")
-    main = parse_playlist(folder.playlist(found.path).read_text(errors="replace")).segments
-    runs = runs_of(ClipRendition(found, 0, main, _header_bytes(folder, found.path, main)))
-    if number >= len(runs):
-        raise ExportRefusedError(f"it has {len(runs)} pieces, from 0: the encoder changed its tracks in between")
-    run = runs[number]
-    first = sum(len(each.segments) for each in runs[:number])
-    sources = [_source(folder, found.path, run)]
-    sound = next((each for each in renditions if each.is_alternative), None)
-    if sound is not None:
-        segments = parse_playlist(folder.playlist(sound.path).read_text(errors="replace")).segments
-        begin, end = same_time(segments, main, ClipRange(first, first + len(run.segments), 0, 0, 0, 0))
-        of_time = segments[begin:end]
-        sound_runs = runs_of(ClipRendition(sound, 0, of_time, _header_bytes(folder, sound.path, of_time)))
-        if sound_runs:
-            sources.append(_source(folder, sound.path, max(sound_runs, key=lambda each: len(each.segments))))
-    return _Plan(tuple(sources), sum(segment.duration_us for segment in run.segments) / 1e6)
-
-
-def _header_bytes(folder: RecordingFolder, variant: str, segments: Sequence[RecordedSegment]) -> dict[int, int]:
-    path = folder.variant(variant)
-    return {
-        number: (path / init_name(number)).stat().st_size
-        for number in dict.fromkeys(segment.init_number for segment in segments)
-    }
-
-
-def _source(folder: RecordingFolder, variant: str, run: Run) -> _Source:
-    """The files of a run, each once."""
-    pieces: list[tuple[Path, int, int]] = []
-    for piece in run.pieces:
-        path = folder.variant(variant) / piece.name
-        if pieces and pieces[-1][0] == path and pieces[-1][2] == piece.start:
-            pieces[-1] = path, pieces[-1][1], piece.stop
-        else:
-            pieces.append((path, piece.start, piece.stop))
-    if missing := next((path for path, _, _ in pieces if not path.exists()), None):
-        raise FileNotFoundError(missing)
-    return _Source(tuple(pieces))
-
-
-def _feed(source: _Source, writing: int) -> bool:
-    """Put files into a pipe, and close it.
-
-    Returns:
-        Whether all of it was put there.
-    """
-    try:
-        for path, start, stop in source.pieces:
-            with path.open("rb") as file:
-                place = start
-                while place < stop:
-                    sent = os.sendfile(writing, file.fileno(), place, min(stop - place, PIECE_BYTES))
-                    if not sent:
-                        return False
-                    place += sent
-    except OSError:
-        # The worker has ended, or the file is gone.
-        return False
-    finally:
-        os.close(writing)
-    return True
 
 
 def _share_folder(path: Path) -> int:
@@ -481,12 +298,6 @@ def _remove(path: Path) -> None:
     """Remove a file; where the disk does not let us, the next server tries again."""
     with contextlib.suppress(OSError):
         path.unlink()
-
-
-def _make_file(path: Path) -> int:
-    make_folder(path.parent)
-    path.unlink(missing_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _finish(part: Path, path: Path) -> int:

@@ -10,6 +10,7 @@ import pytest
 from streamd.errors import (
     CaseNotFoundError,
     CaseStateError,
+    ModerationStateError,
     OwnDecisionError,
     ReportRefusedError,
     StoreUnavailableError,
@@ -20,7 +21,8 @@ from streamd.services.moderation.appeals import APPEAL_PERIOD
 from streamd.services.moderation.case_records import Appeal, AppealState, CaseState, Decision, Outcome, Party
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.reports import Receipt
-from tests.support.moderation import MAX, MINA, ModerationHouse
+from streamd.services.moderation.statement import Statement
+from tests.support.moderation import ALICE, MAX, MINA, STATEMENT, ModerationHouse
 
 pytestmark = pytest.mark.asyncio
 
@@ -203,3 +205,58 @@ class TestDeciding:
         (again,) = await house.cases(CaseState.OPEN)
         # Right twice, and wrong never.
         assert again.priority == pytest.approx(8 * 3)
+
+
+class TestTakedownsOutsideOfCases:
+    """A moderator's one act; its id is what the broadcaster knows."""
+
+    async def made(self, house: ModerationHouse, case_id: str | None = None) -> str:
+        statement = Statement.of(STATEMENT | {"category": "VIOLENCE"})
+        return (await house.takedowns.take_down(ALICE, statement, actor=MINA, case_id=case_id)).id
+
+    async def test_the_broadcaster_complains_about_it_and_another_lights_it(self, house: ModerationHouse) -> None:
+        takedown, appeals = await self.made(house), house.moderation.appeals
+        token = appeals.token_for(takedown)
+        appeal = await appeals.file(takedown, token, "It was a play.")
+        assert (await appeals.standing(takedown, token))[2] == appeal
+        case = await house.case()
+        assert (case.state, case.source_type, case.reports) == (CaseState.DECIDED, "SOURCE_VOLUNTARY", 0)
+        with pytest.raises(CaseStateError, match="already"):
+            await appeals.file(takedown, token, "Again.")
+        with pytest.raises(OwnDecisionError):
+            await appeals.decide(appeal.id, is_reversed=True, reason="x", by=MINA)
+        await appeals.decide(appeal.id, is_reversed=True, reason="It was.", by=MAX)
+        assert house.takedowns.restored == [(takedown, "max", "It was.")]
+        # Nothing is open about it, and what is reported later is a case of its own.
+        await house.report()
+        assert len(await house.cases(CaseState.OPEN)) == 1
+
+    async def test_one_that_decides_a_case_is_the_decision_of_that(self, house: ModerationHouse) -> None:
+        _, decision = await decided(house)
+        appeals = house.moderation.appeals
+        appeal = await appeals.file(decision.takedown_id, appeals.token_for(decision.takedown_id), "It was a play.")
+        assert appeal.decision_id == decision.id
+        with pytest.raises(CaseStateError, match="already"):
+            await broadcaster(house, decision)
+
+    async def test_what_is_not_there_or_not_theirs(self, house: ModerationHouse) -> None:
+        takedown, appeals = await self.made(house), house.moderation.appeals
+        for named, token in ((takedown, "ap_x"), (f"tkd_{9:026}", appeals.token_for(f"tkd_{9:026}"))):
+            with pytest.raises(CaseNotFoundError):
+                await appeals.file(named, token, "x")
+        of_no_case = await self.made(house, case_id=f"case_{0:026}")
+        with pytest.raises(CaseNotFoundError):
+            await appeals.file(of_no_case, appeals.token_for(of_no_case), "x")
+        assert await house.cases() == []
+
+    async def test_one_that_was_restored_by_hand_is_reversed_nevertheless(
+        self, house: ModerationHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def restored_before(*_: Any, **__: Any) -> None:
+            raise ModerationStateError("it was restored before")
+
+        takedown, appeals = await self.made(house), house.moderation.appeals
+        appeal = await appeals.file(takedown, appeals.token_for(takedown), "It was a play.")
+        monkeypatch.setattr(house.takedowns, "restore", restored_before)
+        decided = await appeals.decide(appeal.id, is_reversed=True, reason="It was.", by=MAX)
+        assert decided.state is AppealState.REVERSED

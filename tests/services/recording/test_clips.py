@@ -193,6 +193,19 @@ async def test_a_recording_whose_index_is_behind_has_no_clip_yet(room: Room) -> 
         await room.clips.make(record, ClipTimes(0, 1000), "", OPERATOR)
 
 
+async def test_a_clip_has_another_title(room: Room) -> None:
+    clip = await room.make(title="first")
+    edits = room.recorder.index.edits
+    changed = await room.clips.rename(clip, OPERATOR, "second")
+    assert changed == replace(clip, title="second")
+    assert await room.clips.index.find(clip.id) == changed
+    # Doors forget what they have read of it.
+    assert room.recorder.index.edits > edits
+    await room.clips.delete(clip, OPERATOR, "")
+    with pytest.raises(ClipNotFoundError):
+        await room.clips.rename(clip, OPERATOR, "third")
+
+
 class TestThePin:
     async def test_no_rule_deletes_a_recording_of_a_clip(self, room: Room) -> None:
         await room.finish()

@@ -16,7 +16,7 @@ from streamd.clock import ManualClock
 from streamd.errors import ExportRefusedError
 from streamd.process.workers.export_worker import WORKER_COMMAND
 from streamd.services.audit.records import Actor
-from streamd.services.recording import exports
+from streamd.services.recording import export_work, exports
 from streamd.services.recording.documents import RecordedRendition
 from streamd.services.recording.export_records import Export, ExportState
 from streamd.services.recording.exports import EXPORTS_NAME, KEPT_S, Exports
@@ -90,7 +90,7 @@ class Room:
             await asyncio.shield(self.exports._task)
 
     async def begun(self) -> None:
-        while self.exports._worker is None:  # noqa: ASYNC110  # nothing else tells
+        while self.exports._work.worker is None:  # noqa: ASYNC110  # nothing else tells
             await asyncio.sleep(0)
 
     async def looked(self) -> None:
@@ -135,7 +135,7 @@ async def test_a_recording_becomes_one_file(room: Room) -> None:
     path = room.exports.file(record.id)
     assert frames(path) == 120
     assert path is not None
-    assert export.bytes == path.stat().st_size <= export.expected_bytes + exports.ROOM_BYTES
+    assert export.bytes == path.stat().st_size <= export.expected_bytes + export_work.ROOM_BYTES
     assert path.stat().st_mode & 0o077 == 0
     assert room.files() == [f"{record.id}.mp4"]
 
@@ -203,7 +203,7 @@ os._exit(worker.main(sys.argv[1:]))
 
 async def test_a_worker_that_is_taken_over_has_its_pipe_and_its_file(room: Room) -> None:
     record = await room.record(MEDIA)
-    room.exports._command = python(TAKEN_OVER)
+    room.exports._work.command = python(TAKEN_OVER)
     export = await room.made(record)
     assert (export.state, export.reason) == (ExportState.READY, "")
     path = room.exports.file(record.id)
@@ -224,7 +224,7 @@ async def test_a_worker_that_is_taken_over_has_its_pipe_and_its_file(room: Room)
 async def test_a_worker_that_fails_is_told_of(room: Room, code: str, reason: str) -> None:
     big = FragmentedMedia(MEDIA.header, (bytes(1 << 20),) * 3)
     record = await room.record(big)
-    room.exports._command = python(code)
+    room.exports._work.command = python(code)
     export = await room.made(record)
     assert (export.state, export.reason) == (ExportState.FAILED, reason)
     assert room.files() == []
@@ -235,14 +235,14 @@ async def test_a_file_that_grows_beyond_what_it_may_have_is_ended(room: Room) ->
         'os.write(descriptor, b"all was refused")', "worker.os.lseek(1, 1 << 40, 0); os.write(1, b'x')"
     )
     record = await room.record(MEDIA)
-    room.exports._command = python(code)
+    room.exports._work.command = python(code)
     export = await room.made(record)
     assert (export.state, export.reason) == (ExportState.FAILED, "the disk does not take it")
 
 
 async def test_a_worker_that_hangs_ends_with_its_export(room: Room) -> None:
     record = await room.record(FragmentedMedia(MEDIA.header, (bytes(1 << 20),) * 3))
-    room.exports._command = python("import time; time.sleep(3600)")
+    room.exports._work.command = python("import time; time.sleep(3600)")
     await room.exports.make(record, "", 0)
     await room.begun()
     found = room.exports.find(record.id)
@@ -258,10 +258,10 @@ async def test_a_worker_that_hangs_ends_with_its_export(room: Room) -> None:
 
 async def test_a_server_that_stops_ends_it(room: Room) -> None:
     record = await room.record(FragmentedMedia(MEDIA.header, (bytes(1 << 20),) * 3))
-    room.exports._command = python("import time; time.sleep(3600)")
+    room.exports._work.command = python("import time; time.sleep(3600)")
     await room.exports.make(record, "", 0)
     await room.begun()
-    worker = room.exports._worker
+    worker = room.exports._work.worker
     assert worker is not None
     await room.exports.close()
     assert worker.returncode == -9
@@ -272,7 +272,7 @@ async def test_a_server_that_stops_ends_it(room: Room) -> None:
 
 async def test_one_is_made_at_a_time_and_some_wait(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "WAITING_MAX", 2)
-    room.exports._command = python("import sys; sys.stdin.buffer.read(1); import time; time.sleep(3600)")
+    room.exports._work.command = python("import sys; sys.stdin.buffer.read(1); import time; time.sleep(3600)")
     records = [await room.record(MEDIA, recording_id=f"rec_01kjmg3m0{number}aaaaaaaaaaaaaaaa") for number in range(4)]
     await room.exports.make(records[0], "", 0)
     await room.begun()

@@ -8,7 +8,7 @@ from aiohttp import hdrs
 
 from streamd.doors.web.admin.guards import ACTOR
 from streamd.doors.web.json_api import ConflictError, NotFoundError, answer
-from streamd.doors.web.models.clips import ClipPage, ClipPath, ClipQuery, ClipRequest, ClipShown
+from streamd.doors.web.models.clips import ClipChange, ClipPage, ClipPath, ClipQuery, ClipRequest, ClipShown
 from streamd.doors.web.models.recordings import DeleteQuery
 from streamd.doors.web.openapi import Operation
 from streamd.errors import ClipNotFoundError, RecordingNotFoundError
@@ -51,6 +51,10 @@ class ClipDesk:
             ),
             Operation("GET", one, self.get_clip, ClipShown, path_model=ClipPath, problems=(503,), right=Right.READ),
             Operation(
+                "PATCH", one, self.change_clip, ClipShown,
+                path_model=ClipPath, body=ClipChange, problems=(503,), right=Right.RECORDINGS,
+            ),
+            Operation(
                 "DELETE", one, self.delete_clip, ClipShown,
                 path_model=ClipPath, query=DeleteQuery, problems=(503,), right=Right.RECORDINGS,
             ),
@@ -77,6 +81,14 @@ class ClipDesk:
     async def get_clip(self, request: web.Request) -> web.Response:
         """Show a clip."""
         return answer(ClipShown.of(await self._find(request)))
+
+    async def change_clip(self, request: web.Request, body: ClipChange) -> web.Response:
+        """Give a clip another title."""
+        clip = await self._find(request)
+        try:
+            return answer(ClipShown.of(await self._clips.rename(clip, request[ACTOR], body.title)))
+        except ClipNotFoundError as exc:
+            raise NotFoundError(str(exc)) from exc
 
     async def delete_clip(self, request: web.Request, query: DeleteQuery) -> web.Response:
         """Delete a clip: when this is answered, nobody finds it, and its recording is pinned by it no more."""

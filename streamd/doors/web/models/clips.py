@@ -93,6 +93,13 @@ class ClipRequest(ApiModel):
         return ClipTimes(_moment(self.start), _moment(self.end))
 
 
+class ClipChange(ApiModel):
+    """What to change of a clip."""
+
+    title: Annotated[str, Field(max_length=TITLE_LENGTH_MAX)]
+    """Empty: none."""
+
+
 class ClipFacts(ApiModel):
     """A clip, as everybody may know it."""
 

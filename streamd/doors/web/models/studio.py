@@ -84,7 +84,7 @@ class OwnDecision(ApiModel):
     statement: dict[str, Any] | None
     """Of reasons, in the schema of the DSA Transparency Database; of a block it is in the order that it follows."""
     complaint: Complaint | None = None
-    """For whoever holds it to be wrong; null where it decides no case, or was taken back."""
+    """For whoever holds it to be wrong; null where none is taken, or it was taken back."""
 
     @classmethod
     def of_takedown(cls, takedown: Takedown, complaint: Complaint | None) -> OwnDecision:

@@ -171,7 +171,10 @@ def public_app(
     if report_pages is not None:
         report_pages.add_to(app)
     of_reports = reports.operations() if reports is not None else ()
-    document = json.dumps(public_document([*described, obs.operation(), *of_reports]))
+    recorded_calls: list[Operation] = []
+    for desk in (vod, clips):
+        recorded_calls += desk.operations() if desk is not None else ()
+    document = json.dumps(public_document([*described, *recorded_calls, obs.operation(), *of_reports]))
 
     async def openapi(_: web.Request) -> web.Response:
         return web.json_response(text=document, headers=_CORS)

@@ -18,7 +18,8 @@ from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.delivery.entrance import ticketed
 from streamd.doors.web.assets import gzipped
 from streamd.doors.web.json_api import ForbiddenError, NotFoundError, answer, problem, problems, read_body
-from streamd.doors.web.models.clips import ClipFacts, ClipRequest
+from streamd.doors.web.models.clips import ClipFacts, ClipPath, ClipRequest
+from streamd.doors.web.openapi import Operation
 from streamd.doors.web.public.piecewise import MP4_TYPE, PLAYLIST_TYPE, VIEWING
 from streamd.doors.web.public.recorded_playlists import Span
 from streamd.doors.web.public.vod import OPEN_CACHE, PUBLIC_HEADERS, absent, unreadable
@@ -99,8 +100,21 @@ class ClipRoutes:
             add(f"{at}/{INDEX_NAME}", self._get_index)
             add(f"{at}/{{variant}}.m3u8", self._get_playlist)
             add(f"{at}/{{variant}}/{{file}}", self._get_file)
-        add("/api/v1/clips/{id}", self._describe)
-        app.router.add_post("/api/v1/clips", self._post)
+        add("/api/v1/clips/{id}", self.get_clip)
+        app.router.add_post("/api/v1/clips", self.make_clip)
+
+    def operations(self) -> list[Operation]:
+        """Its calls, with input, answer and errors."""
+        return [
+            Operation(
+                "POST", "/api/v1/clips", self.make_clip, ClipFacts, 201,
+                body=ClipRequest, problems=(401, 404, 409, 503), plain_problems=(451,), needs_token=False,
+            ),
+            Operation(
+                "GET", "/api/v1/clips/{id}", self.get_clip, ClipFacts,
+                path_model=ClipPath, problems=(410, 503), needs_token=False,
+            ),
+        ]  # fmt: skip
 
     async def find(self, clip_id: str) -> tuple[Clip, RecordingRecord] | HTTPStatus:
         """A clip that the public may see and its recording, or why there is none."""
@@ -130,8 +144,8 @@ class ClipRoutes:
 
     # -- handlers -----------------------------------------------------------------------------------
 
-    async def _describe(self, request: web.Request) -> web.StreamResponse:
-        """What everybody may know of a clip."""
+    async def get_clip(self, request: web.Request) -> web.StreamResponse:
+        """Show a clip: its times, and where it is watched."""
         found = await self.find(request.match_info["id"])
         if isinstance(found, HTTPStatus):
             return _absent(found)
@@ -200,8 +214,11 @@ class ClipRoutes:
         disposition: dict[str, str] = {hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"'}
         return await self._send(request, clip, record, spans, disposition, changes)
 
-    async def _post(self, request: web.Request) -> web.StreamResponse:
-        """Make a clip, where viewers may (``[clips] who``)."""
+    async def make_clip(self, request: web.Request) -> web.StreamResponse:
+        """Make a clip of a recording, or of a broadcast that is being recorded, where viewers may: `[clips] who`.
+
+        It can be watched when this is answered, and is whole segments: `start_actual` and `end_actual` say which.
+        """
         return await problems(request, self._make)
 
     async def _make(self, request: web.Request) -> web.StreamResponse:

@@ -39,21 +39,26 @@ _WORDS: Final = {
     "ILLEGAL_CONTENT": "illegal",
     "INCOMPATIBLE_CONTENT": "against the rules of this server",
 }
-# The tables of a day: heading, act, dimension.
+# The tables of a day: heading, heading of the first column, act, dimension.
 _TABLES: Final = (
-    ("Reports by who sent them", "reports", "source_type"),
-    ("Takedowns by what led to them", "takedowns", "source_type"),
-    ("Takedowns by country", "takedowns", "country"),
-    ("Takedowns by ground", "takedowns", "ground"),
-    ("Takedowns by who found it", "takedowns", "automated_detection"),
-    ("Takedowns by who decided", "takedowns", "automated_decision"),
-    ("Decisions", "cases_decided", "outcome"),
-    ("Appeals decided", "appeals_decided", "outcome"),
+    ("Reports by who sent them", "Who", "reports", "source_type"),
+    ("Takedowns by what led to them", "What", "takedowns", "source_type"),
+    ("Takedowns by country", "Country", "takedowns", "country"),
+    ("Takedowns by ground", "Ground", "takedowns", "ground"),
+    ("Takedowns by who found it", "Who", "takedowns", "automated_detection"),
+    ("Takedowns by who decided", "Who", "takedowns", "automated_decision"),
+    ("Decisions", "Decision", "cases_decided", "outcome"),
+    ("Appeals decided", "Decision", "appeals_decided", "outcome"),
 )
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
+_LEGEND: Final = (
+    '<p class="legend"><span><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="first" width="12" height="12"/>'
+    '</svg>Reports</span><span><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="second" width="12" '
+    'height="12"/></svg>Takedowns</span></p>'
+)
 # Rows of one table; of more, the others are in the files.
 _ROWS_MAX: Final = 40
 
@@ -102,8 +107,8 @@ def one_day(day: date, counts: DayCounts, *, is_complete: bool, before: str, aft
         figures(counts),
         f"<h2>By category</h2>{categories_chart(counts)}{category_table(counts, day_name(day))}",
         *(
-            f"<h2>{title}</h2>{_table((title, 'How many'), _named(rows), '')}"
-            for title, act, dimension in _TABLES
+            f"<h2>{title}</h2>{_table((label, 'How many'), _named(rows), '')}"
+            for title, label, act, dimension in _TABLES
             if (rows := counts.by(act, dimension))
         ),
         '<p class="ways">',
@@ -152,11 +157,7 @@ def days_chart(days: Sequence[tuple[date, DayCounts]]) -> str:
         if number % every == 0:
             parts.append(f'<text x="{x:.1f}" y="{_HEIGHT + 18}">{day:%m-%d}</text>')
     parts.append("</svg>")
-    return "".join(parts) + (
-        '<p class="legend"><span><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="first" width="12" '
-        'height="12"/></svg>Reports</span><span><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="second" '
-        'width="12" height="12"/></svg>Takedowns</span></p>'
-    )
+    return "".join(parts) + _LEGEND
 
 
 def categories_chart(counts: DayCounts) -> str:
@@ -181,7 +182,7 @@ def categories_chart(counts: DayCounts) -> str:
                 f'<rect class="{kind}" x="{_LABEL_WIDTH}" y="{at}" width="{wide}" height="9">'
                 f"<title>{_title(name)}: {count:,} {'reports' if act is reports else 'takedowns'}</title></rect>"
             )
-    return "".join(parts) + "</svg>"
+    return "".join(parts) + "</svg>" + _LEGEND
 
 
 def days_table(days: Sequence[tuple[date, DayCounts]]) -> str:

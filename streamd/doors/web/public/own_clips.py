@@ -1,4 +1,4 @@
-"""A broadcaster's own clips, for their studio: made of their recordings and their broadcast, listed and deleted."""
+"""A broadcaster's own clips, for their studio: made of what is recorded of them, listed, named and deleted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from streamd.services.recording.clip_records import ClipFilter, ClipMaker, ClipS
 from streamd.services.recording.recording_id import is_clip_id
 
 if TYPE_CHECKING:
-    from streamd.doors.web.models.clips import ClipRequest, OwnClipsQuery
+    from streamd.doors.web.models.clips import ClipChange, ClipRequest, OwnClipsQuery
     from streamd.doors.web.public.own_recordings import OwnRecordingDesk
     from streamd.services.keys.admission import Admission
+    from streamd.services.recording.clip_records import Clip
     from streamd.services.recording.clips import Clips
     from streamd.services.recording.recorder import Recorder
 
@@ -82,6 +83,17 @@ class OwnClipDesk:
             record = found
         return ClipFacts.of(await self._clips.make(record, asked.times, asked.title, Actor(STUDIO_ACTOR, address)))
 
+    async def change(self, by: Admission, address: str, clip_id: str, change: ClipChange) -> ClipFacts:
+        """Give a clip of the broadcaster's channel another title, whoever made it.
+
+        Raises:
+            NotFoundError: They have no such clip.
+            TooManyActsError: They do too much.
+            StoreUnavailableError: It could not be written.
+        """
+        clip = await self._find(by, clip_id)
+        return ClipFacts.of(await self._clips.rename(clip, Actor(STUDIO_ACTOR, address), change.title))
+
     async def delete(self, by: Admission, address: str, clip_id: str) -> ClipFacts:
         """Delete a clip of the broadcaster's channel, whoever made it.
 
@@ -90,8 +102,13 @@ class OwnClipDesk:
             TooManyActsError: They do too much.
             StoreUnavailableError: It could not be written.
         """
+        clip = await self._find(by, clip_id)
+        return ClipFacts.of(await self._clips.delete(clip, Actor(STUDIO_ACTOR, address), "by its broadcaster"))
+
+    async def _find(self, by: Admission, clip_id: str) -> Clip:
         self._acts.spend(by.user)
         clip = await self._clips.index.find(clip_id) if is_clip_id(clip_id) else None
+        # Another user's is as none: nobody learns here what others have.
         if clip is None or clip.user != by.user or clip.state is ClipState.DELETED:
             raise NotFoundError("you have no such clip")
-        return ClipFacts.of(await self._clips.delete(clip, Actor(STUDIO_ACTOR, address), "by its broadcaster"))
+        return clip

@@ -53,9 +53,12 @@ class OwnDecisionDesk:
         return OwnDecisions(decisions=found)
 
     async def _complaint(self, takedown: Takedown) -> Complaint | None:
-        """What a complaint about a takedown is made with, where it decides a case and stands."""
-        if self._appeals is None or self._cases is None or not takedown.case_id or takedown.restored_at is not None:
+        """What a complaint about a takedown is made with, where it stands."""
+        if self._appeals is None or self._cases is None or takedown.restored_at is not None:
             return None
+        if not takedown.case_id:
+            # It gets a case with the complaint.
+            return Complaint(decision=takedown.id, token=self._appeals.token_for(takedown.id))
         for decision in await self._cases.decisions_of(takedown.case_id):
             if decision.takedown_id == takedown.id:
                 return Complaint(decision=decision.id, token=self._appeals.token_for(decision.id))

@@ -1,7 +1,8 @@
-"""The pages of reports, which work without scripts: ``/report/{name}`` and ``/report/status/{id}``.
+"""The pages of reports, which work without scripts.
 
-The address of a status page has the report's token in it: it is told to nobody (``Referrer-Policy``), kept by no cache
-and found by no search engine.
+``/report/{name}`` takes a report, ``/report/status/{id}`` says what became of it, and on ``/appeal/{id}`` a broadcaster
+complains about a decision. The address of the last two has a token in it: it is told to nobody (``Referrer-Policy``),
+kept by no cache and found by no search engine.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from streamd.errors import (
     TargetRefusedError,
     TooManyReportsError,
 )
+from streamd.services.moderation.appeals import APPEAL_PERIOD
 from streamd.services.moderation.case_records import AppealState, Outcome
 from streamd.services.moderation.report_status import ReportState
 from streamd.services.moderation.reports import AHEAD_MAX, EXPLANATION_LENGTH_MAX, OLDEST
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.doors.web.assets import StaticFiles
+    from streamd.services.moderation.case_records import Appeal
     from streamd.services.moderation.moderation import Moderation
     from streamd.services.moderation.report_menu import ReportMenu, Words
     from streamd.services.moderation.report_status import ReportStatus
@@ -77,6 +80,8 @@ class ReportPages:
         app.router.add_post("/report/{name}", self._take_report)
         app.router.add_get("/report/status/{id}", self._get_status)
         app.router.add_post("/report/status/{id}", self._take_appeal)
+        app.router.add_get("/appeal/{id}", self._get_complaint)
+        app.router.add_post("/appeal/{id}", self._take_complaint)
 
     # -- the form -------------------------------------------------------------------------------
 
@@ -252,37 +257,72 @@ class ReportPages:
             say(page["reversed"])
         if status.is_warned:
             say(page["warning"], "callout warning")
-        if appeal is not None:
-            states = {
-                AppealState.OPEN: "appealed",
-                AppealState.UPHELD: "appeal-upheld",
-                AppealState.REVERSED: "appeal-reversed",
-            }
-            say(page[states[appeal.state]])
-            if appeal.reason:
-                lines.append(f'<p class="said" dir="auto">{html.escape(appeal.reason)}</p>')
-        if status.appeal_until is not None:
-            say(page["redress"].format(until=f"{status.appeal_until:%Y-%m-%d}"), "hint")
-            lines.append(
-                f'<form method="post" action="{html.escape(_address(request))}">'
-                f'<label for="text">{html.escape(page["appeal"])}</label>'
-                '<textarea id="text" name="text" rows="5" maxlength="5000" dir="auto" required></textarea>'
-                + (f'<p class="form-error" role="alert">{html.escape(error)}</p>' if error else "")
-                + f'<button class="button" type="submit">{html.escape(page["appeal-send"])}</button></form>'
-            )
-        elif error:
-            say(error, "form-error")
+        lines += _complaint(request, words, appeal, status.appeal_until, error)
         return "\n      ".join(lines)
 
-    def _missing(self, request: web.Request, words: Words) -> web.Response:
-        detail = f"<p>{html.escape(words.page['missing-detail'])}</p>"
-        return self._page(request, words, words.page["missing"], detail, 404)
+    # -- a broadcaster's complaint --------------------------------------------------------------
 
-    def _page(self, request: web.Request, words: Words, heading: str, body: str, status: int) -> web.Response:
+    async def _get_complaint(self, request: web.Request) -> web.Response:
+        return await self._show_complaint(request)
+
+    async def _take_complaint(self, request: web.Request) -> web.Response:
+        words, decision_id = self._words(request), request.match_info["id"]
+        token = request.query.get("token", "")
+        text = (await _typed(request)).get("text", "")
+        if not text.strip():
+            return await self._show_complaint(request, words.errors["appeal"], 422)
+        try:
+            self._moderation.reports.spend(request.remote or "")
+            await self._moderation.appeals.file(decision_id, token, text)
+        except CaseNotFoundError:
+            return self._missing(request, words, UP)
+        except CaseStateError:
+            return await self._show_complaint(request, words.errors["closed"], 409)
+        except ReportRefusedError as exc:
+            return await self._show_complaint(request, str(exc), 422)
+        except TooManyReportsError:
+            return await self._show_complaint(request, words.errors["too-many"], 429)
+        except StoreUnavailableError as exc:
+            _note(request, exc)
+            return await self._show_complaint(request, words.errors["busy"], 503)
+        location = f"{decision_id}?{urlencode({'token': token, **_lang(request)})}"
+        return web.Response(status=303, headers={hdrs.LOCATION: location, hdrs.CACHE_CONTROL: NO_STORE, **_QUIET})
+
+    async def _show_complaint(self, request: web.Request, error: str = "", code: int = 200) -> web.Response:
+        words, page = self._words(request), self._words(request).page
+        try:
+            decision, found, appeal = await self._moderation.appeals.standing(
+                request.match_info["id"], request.query.get("token", "")
+            )
+        except CaseNotFoundError:
+            return self._missing(request, words, UP)
+        except StoreUnavailableError as exc:
+            _note(request, exc)
+            body = f'<p class="form-error" role="alert">{html.escape(words.errors["busy"])}</p>'
+            return self._page(request, words, page["complaint"], body, 503, UP)
+        said = page["complaint-about"].format(what=found.target.id, at=f"{decision.at:%Y-%m-%d %H:%M}")
+        lines = [f"<p>{html.escape(said)}</p>"]
+        if decision.reason:
+            lines.append(f'<p class="said" dir="auto">{html.escape(decision.reason)}</p>')
+        if decision.reversed_at is not None:
+            lines.append(f"<p>{html.escape(page['reversed'])}</p>")
+        until = decision.at + APPEAL_PERIOD
+        may = appeal is None and decision.reversed_at is None and found.decision_id == decision.id
+        may = may and self._clock.now() <= until
+        lines += _complaint(request, words, appeal, until if may else None, error)
+        return self._page(request, words, page["complaint"], "\n      ".join(lines), code, UP)
+
+    def _missing(self, request: web.Request, words: Words, root: str = UP * 2) -> web.Response:
+        detail = f"<p>{html.escape(words.page['missing-detail'])}</p>"
+        return self._page(request, words, words.page["missing"], detail, 404, root)
+
+    def _page(
+        self, request: web.Request, words: Words, heading: str, body: str, status: int, root: str = UP * 2
+    ) -> web.Response:
         made = self._files.page(
             "report_status",
             level=1,
-            root=UP * 2,
+            root=root,
             language=words.language,
             languages=self._languages(request, words),
             heading=html.escape(heading),
@@ -322,6 +362,36 @@ class ReportPages:
 
 
 _KEPT: Final = frozenset(("at", "option", "token"))
+
+
+_APPEAL_TEXTS: Final = {
+    AppealState.OPEN: "appealed",
+    AppealState.UPHELD: "appeal-upheld",
+    AppealState.REVERSED: "appeal-reversed",
+}
+
+
+def _complaint(
+    request: web.Request, words: Words, appeal: Appeal | None, until: datetime | None, error: str
+) -> list[str]:
+    """What became of a complaint, and the form for one where it can be made until a time."""
+    page, lines = words.page, []
+    if appeal is not None:
+        lines.append(f"<p>{html.escape(page[_APPEAL_TEXTS[appeal.state]])}</p>")
+        if appeal.reason:
+            lines.append(f'<p class="said" dir="auto">{html.escape(appeal.reason)}</p>')
+    alert = f'<p class="form-error" role="alert">{html.escape(error)}</p>' if error else ""
+    if until is None:
+        return [*lines, alert] if alert else lines
+    redress = html.escape(page["redress"].format(until=f"{until:%Y-%m-%d}"))
+    return [
+        *lines,
+        f'<p class="hint">{redress}</p>',
+        f'<form method="post" action="{html.escape(_address(request))}">'
+        f'<label for="text">{html.escape(page["appeal"])}</label>'
+        '<textarea id="text" name="text" rows="5" maxlength="5000" dir="auto" required></textarea>'
+        f'{alert}<button class="button" type="submit">{html.escape(page["appeal-send"])}</button></form>',
+    ]
 
 
 def _varied(words: Words) -> dict[str, str]:

@@ -31,7 +31,7 @@ from streamd.doors.web.assets import answer as page_answer
 from streamd.doors.web.fields import cookies_named
 from streamd.doors.web.headers import CONSOLE_HEADERS
 from streamd.doors.web.json_api import NotFoundError, answer, problem, problems, read_body, read_query
-from streamd.doors.web.models.clips import ClipRequest, OwnClipsQuery
+from streamd.doors.web.models.clips import ClipChange, ClipRequest, OwnClipsQuery
 from streamd.doors.web.models.recordings import OwnRecordingChange, OwnRecordingsQuery
 from streamd.doors.web.models.streams import StreamFigures
 from streamd.doors.web.models.studio import KeyShown, LiveState, OwnAttempt, StudioState
@@ -150,6 +150,7 @@ class Studio:
         if self._clips is not None:
             app.router.add_get(f"{PATH}/clips", _with_problems(self._list_clips))
             app.router.add_post(f"{PATH}/clips", _with_problems(self._make_clip))
+            app.router.add_patch(f"{PATH}/clips/{{id}}", _with_problems(self._change_clip))
             app.router.add_delete(f"{PATH}/clips/{{id}}", _with_problems(self._delete_clip))
 
     async def _get_page(self, request: web.Request) -> web.Response:
@@ -210,6 +211,10 @@ class Studio:
     async def _make_clip(self, request: web.Request) -> web.StreamResponse:
         admission, asked = await self._admitted(request), await read_body(request, ClipRequest)
         return answer(await self._clip_desk.make(admission, request.remote or "", asked), status=201)
+
+    async def _change_clip(self, request: web.Request) -> web.StreamResponse:
+        admission, change = await self._admitted(request), await read_body(request, ClipChange)
+        return answer(await self._clip_desk.change(admission, request.remote or "", request.match_info["id"], change))
 
     async def _delete_clip(self, request: web.Request) -> web.StreamResponse:
         admission = await self._admitted(request)

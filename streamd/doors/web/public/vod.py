@@ -19,6 +19,8 @@ from aiohttp import hdrs, web
 from streamd.doors.delivery.byte_range import UnsatisfiableRangeError
 from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.delivery.entrance import ticketed
+from streamd.doors.web.models.recordings import RecordingPath
+from streamd.doors.web.openapi import Operation
 from streamd.doors.web.public.piecewise import (
     MP4_TYPE,
     PIECE_BYTES,
@@ -123,7 +125,16 @@ class VodRoutes:
             add(f"{at}/{INDEX_NAME}", self._get_index)
             add(f"{at}/{{variant}}.m3u8", self._get_playlist)
             add(f"{at}/{{variant}}/{{file}}", self._get_file)
-        add("/api/v1/recordings/{id}", self._describe)
+        add("/api/v1/recordings/{id}", self.get_recording)
+
+    def operations(self) -> list[Operation]:
+        """Its calls, with input, answer and errors."""
+        return [
+            Operation(
+                "GET", "/api/v1/recordings/{id}", self.get_recording, None,
+                path_model=RecordingPath, problems=(410, 503), plain_problems=(451,), needs_token=False,
+            )
+        ]  # fmt: skip
 
     async def find(self, recording_id: str) -> RecordingRecord | HTTPStatus:
         """A recording that the public may see, or why there is none."""
@@ -160,8 +171,8 @@ class VodRoutes:
 
     # -- handlers ---------------------------------------------------------------------------------
 
-    async def _describe(self, request: web.Request) -> web.StreamResponse:
-        """What viewers may know of a recording."""
+    async def get_recording(self, request: web.Request) -> web.StreamResponse:
+        """Show a recording: its title and length, and where it and its pictures are found."""
         record = await self.find(request.match_info["id"])
         if isinstance(record, HTTPStatus):
             return absent(record)

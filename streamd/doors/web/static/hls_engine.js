@@ -17,6 +17,12 @@ const PAST_MOVED_S = 10;
 // Lines of captions that are kept: some minutes of them, more than can be sought back to.
 const CUES_MAX = 200;
 
+// Whole segments in a playlist that has just begun, before the first is played: the next comes a target duration and a
+// reload later, for which the short first one and another are not enough. Where segments are so long that three take
+// longer than this, two are played.
+const HELD_SEGMENTS = 3;
+const HOLD_MS_MAX = 8_000;
+
 const FORMAT_ERRORS = new Set([
   "manifestIncompatibleCodecsError",
   "bufferAddCodecError",
@@ -50,6 +56,7 @@ export class HlsEngine {
   #mediaRepairs = [];
   #loadFailures = 0;
   #retryTimer = 0;
+  #holdTimer = 0;
   #playlists;
   #advancedAt = performance.now();
   #hasEnd = false;
@@ -92,7 +99,10 @@ export class HlsEngine {
     hls.on(Events.FRAG_BUFFERED, () => {
       this.#loadFailures = 0;
     });
-    hls.on(Events.MANIFEST_PARSED, () => this.chooseQuality(chosenQuality()));
+    hls.on(Events.MANIFEST_PARSED, () => {
+      this.chooseQuality(chosenQuality());
+      if (!this.isPast) this.#holdStart();
+    });
     hls.on(Events.CUES_PARSED, (_, cues) => this.#addCaptions(cues));
     this.#video.addEventListener("ended", this.#onEnded);
     if (this.isPast) {
@@ -102,6 +112,33 @@ export class HlsEngine {
     }
     hls.loadSource(this.isPast ? stream.past : stream.playlist);
     hls.attachMedia(this.#video);
+  }
+
+  /**
+   * Load no media before there is enough to play on with. A broadcast of a second has one short segment: whoever played
+   * that at once stood still until the next was complete. Parts come without such a pause.
+   */
+  #holdStart() {
+    const { Events } = this.#Hls;
+    const hls = this.#hls;
+    let held = HELD_SEGMENTS;
+    const look = (_, { details: { live, fragments, partTarget } }) => {
+      const hasParts = this.#lowLatencyMode && partTarget;
+      if (live && !hasParts && fragments.length < held) {
+        // Each time: hls.js takes a start of loading for the end of a pause.
+        hls.pauseBuffering();
+        return;
+      }
+      hls.off(Events.LEVEL_UPDATED, look);
+      hls.resumeBuffering();
+    };
+    hls.on(Events.LEVEL_UPDATED, look);
+    clearTimeout(this.#holdTimer);
+    this.#holdTimer = setTimeout(() => {
+      held -= 1;
+      const details = hls.latestLevelDetails;
+      if (details) look(null, { details });
+    }, HOLD_MS_MAX);
   }
 
   /**
@@ -275,6 +312,7 @@ export class HlsEngine {
 
   destroy() {
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#holdTimer);
     this.#video.removeEventListener("ended", this.#onEnded);
     this.#hls?.destroy();
     this.#hls = undefined;

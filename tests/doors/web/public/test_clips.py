@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from streamd.clock import ManualClock
 from streamd.doors.web.headers import harden
 from streamd.doors.web.json_api import ForbiddenError, NotFoundError
-from streamd.doors.web.models.clips import ClipRequest, OwnClipsQuery
+from streamd.doors.web.models.clips import ClipChange, ClipRequest, OwnClipsQuery
 from streamd.doors.web.public.clips import HOUR_S, LOOK_UPS_MAX, ClipRoutes, _editor
 from streamd.doors.web.public.media import MediaTimeouts
 from streamd.doors.web.public.own_clips import OwnClipDesk
@@ -354,6 +354,11 @@ class TestBroadcasters:
         page = await desk.page("alice", OwnClipsQuery())
         assert ([each.id for each in page.clips], page.next_before, page.may_make) == ([made.id], None, True)
         assert (await desk.page("bob", OwnClipsQuery())).clips == []
+        renamed = await desk.change(self.ALICE, "192.0.2.1", made.id, ClipChange(title="the goal"))
+        assert renamed == made.model_copy(update={"title": "the goal"})
+        assert (await desk.page("alice", OwnClipsQuery())).clips == [renamed]
+        with pytest.raises(NotFoundError):
+            await desk.change(self.BOB, "192.0.2.2", made.id, ClipChange(title="theirs"))
         with pytest.raises(NotFoundError):
             await desk.delete(self.BOB, "192.0.2.2", made.id)
         await desk.delete(self.ALICE, "192.0.2.1", made.id)

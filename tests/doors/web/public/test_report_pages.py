@@ -269,6 +269,49 @@ class TestTheStatus:
             assert response.status == 404
 
 
+class TestABroadcastersComplaint:
+    async def taken_down(self, browser: Browser) -> str:
+        house = browser.doors.house
+        await house.report()
+        decision = await house.decide((await house.case()).id, reason="He <i>hits</i> her.")
+        return f"/appeal/{decision.takedown_id}?token={house.moderation.appeals.token_for(decision.takedown_id)}"
+
+    async def test_it_is_made_and_answered_on_one_page(self, browser: Browser) -> None:
+        path = await self.taken_down(browser)
+        await browser.get(f"{path}&lang=id")
+        assert "alice diturunkan" in browser.page.text
+        await browser.get(path)
+        assert "alice was taken down" in browser.page.text
+        assert "He <i>hits</i> her." in browser.page.text
+        assert browser.headers["Referrer-Policy"] == "no-referrer"
+        await browser.send(text="")
+        assert (browser.status, "Say why" in browser.page.text) == (422, True)
+        await browser.send(text="It was a play.")
+        assert "Your complaint was received" in browser.page.text
+        assert not browser.page.all("form")
+        house = browser.doors.house
+        (appeal,) = (await house.moderation.appeals.store.page(limit=5)).items
+        await house.moderation.appeals.decide(appeal.id, is_reversed=True, reason="You are right.", by=MAX)
+        await browser.get(path)
+        assert "You are right." in browser.page.text
+        assert "The decision was reversed" in browser.page.text
+
+    async def test_twice_is_once(self, browser: Browser) -> None:
+        path = await self.taken_down(browser)
+        await browser.get(path)
+        await browser.send(text="It was a play.")
+        async with browser.doors.public.post(path, data={"text": "Again."}) as response:
+            assert response.status == 409
+            assert "No complaint can be made" in await response.text()
+
+    @pytest.mark.parametrize("path", ["/appeal/dec_x?token=y", "/appeal/x", f"/appeal/tkd_{'0' * 26}?token=ap_"])
+    async def test_what_is_not_there(self, browser: Browser, path: str) -> None:
+        await browser.get(path)
+        assert browser.status == 404
+        async with browser.doors.public.post(path, data={"text": "x"}) as response:
+            assert response.status == 404
+
+
 class TestThePlayersButton:
     async def test_it_leads_to_the_page_without_scripts(self, browser: Browser) -> None:
         await browser.get("/watch/alice")

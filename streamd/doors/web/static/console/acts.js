@@ -5,6 +5,7 @@ import { element } from "../dom.js";
 import { count, PICTURE_SIZES, pictureSize, totalViewers } from "../format.js";
 import { titleOf, VISIBILITIES } from "../recorded.js";
 import { elapsed } from "../viewer_format.js";
+import { clipTitle } from "./clips.js";
 import { showKey, tell } from "./dialogs.js";
 
 const REASON = { maxlength: 500, hint: "For the audit log; the broadcaster does not see it." };
@@ -353,6 +354,34 @@ export class Acts {
       act: (reason) => this.#client.delete(`/api/v1/recordings/${recording.id}`, { reason }),
     });
     if (done) tell("The recording is deleted.");
+  }
+
+  async changeClip(clip) {
+    const done = await ask({
+      title: `A clip of ${clip.user}`,
+      fields: [textField("Title", { value: clip.title, maxlength: 200, hint: "Its page shows it." })],
+      confirm: "Save",
+      act: (title) => this.#client.patch(`/api/v1/clips/${clip.id}`, { title }),
+    });
+    if (done) tell("Saved.");
+  }
+
+  async deleteClip(clip) {
+    const done = await ask({
+      title: `Delete “${clipTitle(clip)}”?`,
+      body: [
+        element(
+          "p",
+          { class: "callout danger" },
+          `The clip of ${clip.user} goes for good; its recording is held by it no more.`,
+        ),
+      ],
+      fields: [textField("Reason", { ...REASON, hint: "For the audit log; its broadcaster does not see it." })],
+      confirm: "Delete the clip",
+      isDangerous: true,
+      act: (reason) => this.#client.delete(`/api/v1/clips/${clip.id}`, { reason }),
+    });
+    if (done) tell("The clip is deleted.");
   }
 
   #streamsOf(keyId) {

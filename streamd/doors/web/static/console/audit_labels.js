@@ -15,6 +15,7 @@ export const ACTIONS = {
   "user.listed": "Channel listed",
   "user.unlisted": "Channel unlisted",
   "user.recorded": "Recording decided",
+  "clip.changed": "Clip changed",
   "clip.created": "Clip made",
   "clip.deleted": "Clip deleted",
   "playback.policy": "Viewers decided",

@@ -11,6 +11,7 @@ import { AuditView } from "./audit.js";
 import { CasesView } from "./cases.js";
 import { ServerView } from "./charts.js";
 import { ApiError, Client } from "./client.js";
+import { ClipsView } from "./clips.js";
 import { Events } from "./events.js";
 import { KeysView } from "./keys.js";
 import { OperatorsView } from "./operators.js";
@@ -32,6 +33,7 @@ const views = {
   users: new UsersView(client, acts),
   recordings: new RecordingsView(client, acts, body.dataset.public),
   cases: new CasesView(client, account, body.dataset.public),
+  clips: new ClipsView(client, acts, body.dataset.public),
   operators: new OperatorsView(client),
   audit: new AuditView(client),
   server: new ServerView(client, body.dataset.charts),
@@ -57,7 +59,7 @@ function showView() {
   const current = currentView();
   const [, , user] = location.hash.split("/");
   if (current === "cases") views.cases.open(user ?? "");
-  if (["keys", "users", "recordings"].includes(current) && user) views[current].showUser(user);
+  if (["keys", "users", "recordings", "clips"].includes(current) && user) views[current].showUser(user);
   for (const name of Object.keys(views)) byId(name).hidden = name !== current;
   for (const link of byId("tabs").querySelectorAll("a")) {
     if (link.hash === `#/${current}`) link.setAttribute("aria-current", "page");

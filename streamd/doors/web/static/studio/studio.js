@@ -10,6 +10,7 @@ import { limits, when } from "../format.js";
 import { Findings } from "../health.js";
 import { elapsed } from "../viewer_format.js";
 import { Attempts } from "./attempts.js";
+import { OwnClips } from "./clips.js";
 import { OwnDecisions } from "./decisions.js";
 import { Figures } from "./figures.js";
 import { OwnRecordings } from "./recordings.js";
@@ -24,6 +25,7 @@ const figures = new Figures();
 const attempts = new Attempts();
 const findings = new Findings();
 const recordings = new OwnRecordings();
+const clips = new OwnClips();
 const decisions = new OwnDecisions();
 byId("findings").append(findings.root);
 
@@ -61,7 +63,10 @@ function reachable(url) {
 function show(state) {
   const [level, badge, headline, detail] = headlineOf(state);
   // A broadcast that begins or ends has a recording that does.
-  if (body.dataset.live !== state.state) recordings.refresh();
+  if (body.dataset.live !== state.state) {
+    recordings.refresh();
+    clips.refresh();
+  }
   decisions.follow(state.decisions);
   body.dataset.live = state.state;
   byId("badge").dataset.level = level;
@@ -124,6 +129,7 @@ function signedOut(why = "") {
   byId("server").replaceChildren();
   attempts.show([]);
   recordings.clear();
+  clips.clear();
   decisions.clear();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   setText(byId("channel"), "");
