@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # Lists are replaced by a job at night, and looked for each minute.
 FILES_EVERY_S = 60.0
+# As long as what reporters have said of themselves is looked for.
+FORGET_EVERY_S = 3600.0
 # A report's picture is looked at in as many lines as a poster has.
 LINES_ENOUGH = 540
 
@@ -107,6 +110,7 @@ class MachineAssistance:
         )
         self.scanner = Scanner(scan_options(config), registry.channels, self.assistance.scan, clock, metrics)
         self._look_at_files_at = 0.0
+        self._forget_at = 0.0
         self._stamps: tuple[object, ...] = ()
         self._files: asyncio.Task[None] | None = None
 
@@ -161,7 +165,7 @@ class MachineAssistance:
         self._scanning.options = sight_options(config, hashes, words=False)
 
     async def _look_at_files(self) -> None:
-        """Have lists and models be read again that have changed."""
+        """Have lists and models be read again that have changed, and forget what is old."""
         try:
             moderation = self._config.moderation
             stamps = await asyncio.to_thread(_stamps, [*moderation.hash_lists, moderation.classifier])
@@ -170,8 +174,18 @@ class MachineAssistance:
                 self._reported.reload()
                 self._scanning.reload()
             self._stamps = stamps
+            await self._forget()
         except Exception:
             log.exception("hash_list.look_failed")
+
+    async def _forget(self) -> None:
+        """Forget what was found in cases whose evidence is not kept any more."""
+        if (now := self._clock.monotonic()) < self._forget_at:
+            return
+        self._forget_at = now + FORGET_EVERY_S
+        before = self._clock.now() - timedelta(days=self._config.moderation.evidence_keep_days)
+        if forgotten := await self.assistance.forget(before):
+            log.info("findings.forgotten", extra={"findings": forgotten})
 
     def _keyframe_of(self, name: str) -> Keyframe | None:
         channel = self._registry.find_channel(name)

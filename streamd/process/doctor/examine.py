@@ -16,6 +16,7 @@ from streamd.process.doctor.pictures import check_pictures
 from streamd.process.doctor.ports import check_ports
 from streamd.process.doctor.receivers import check_receivers
 from streamd.process.doctor.recordings import check_recordings
+from streamd.process.doctor.sight import check_sight
 from streamd.process.doctor.stores import check_database
 
 if TYPE_CHECKING:
@@ -47,5 +48,6 @@ def examine(config: Config, now: datetime) -> Iterator[CheckResult]:
     yield check_compiled()
     yield check_demuxer(config)
     yield from check_pictures(config)
+    yield from check_sight(config)
     yield from check_receivers(config)
     yield from check_storage(config)

@@ -28,6 +28,7 @@ from streamd.services.moderation.statement import SourceType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from streamd.clock import Clock
     from streamd.media.packager.rendition import Keyframe
@@ -50,6 +51,8 @@ FOUND_AGAIN_S: Final = 600.0
 SEEN_MAX: Final = 10_000
 # Suggestions under way; the assistant itself is asked for one at a time.
 SUGGESTIONS_MAX: Final = 16
+# Rows that one transaction removes; the next ones an hour later.
+FORGOTTEN_AT_ONCE: Final = 1000
 # In place of a line that was read in a picture: encoders show their stream key.
 KEY_SHOWN: Final = "[a stream key]"
 SUMMARY_CHARS_MAX: Final = 500
@@ -270,6 +273,14 @@ class Assistance:
             StoreUnavailableError: It could not be read.
         """
         return await self._store.record()
+
+    async def forget(self, decided_before: datetime) -> int:
+        """Forget what was found in cases that were decided before a time, as many as are forgotten at once; how many.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        return await self._store.forget(decided_before, limit=FORGOTTEN_AT_ONCE)
 
     @property
     def ready(self) -> Ready | None:

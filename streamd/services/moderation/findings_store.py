@@ -10,14 +10,14 @@ from sqlalchemy import delete, func, insert, select, update
 
 from streamd.services.audit.audit_log import append_entries, entry_of
 from streamd.services.moderation.act_details import ActDetails
+from streamd.services.moderation.case_records import CaseState
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.findings import Duplicate, Finding, FindingSource, MachineRecord, Suggestion
 from streamd.services.moderation.hash_lists import QUALITY_MIN
 from streamd.services.moderation.sight import Look, Match
-from streamd.services.store.schema import findings
+from streamd.services.store.schema import cases, decisions, findings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from sqlalchemy import Row
@@ -150,15 +150,28 @@ class FindingsStore:
             counts = {row.agreed: int(row.findings) for row in (await connection.execute(query)).all()}
         return MachineRecord(counts.get(True, 0), counts.get(False, 0), counts.get(None, 0))
 
-    async def forget(self, case_ids: Iterable[str]) -> None:
-        """Remove all findings of cases, with which their time to be kept has ended.
+    async def forget(self, decided_before: datetime, *, limit: int) -> int:
+        """Remove findings of cases that were decided before a time, a few at once.
+
+        Args:
+            decided_before: Aware.
+            limit: How many at most.
+
+        Returns:
+            How many.
 
         Raises:
             StoreUnavailableError: They could not be removed.
         """
+        old = (
+            select(cases.c.id)
+            .join(decisions, decisions.c.id == cases.c.decision_id)
+            .where(cases.c.state == CaseState.DECIDED, decisions.c.at < decided_before)
+        )
+        some = select(findings.c.id).where(findings.c.case_id.in_(old)).limit(limit)
         async with self._database.writing() as connection:
-            for case_id in case_ids:
-                await connection.execute(delete(findings).where(findings.c.case_id == case_id))
+            done = await connection.execute(delete(findings).where(findings.c.id.in_(some)))
+            return int(done.rowcount)
 
 
 def _values(finding: Finding) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from streamd.services.audit.records import SERVER, Actor
 from streamd.services.audit.verify import verify_log
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.act_details import ActDetails, words_of
+from streamd.services.moderation.case_records import Outcome
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.findings import Duplicate, Finding, FindingSource, MachineRecord, Suggestion
 from streamd.services.moderation.findings_store import SHOWN_MAX, FindingsStore
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.sight import Look, Match
+from tests.support.moderation import ModerationHouse
 
 pytestmark = pytest.mark.asyncio
 
@@ -122,10 +124,16 @@ async def test_scores_that_say_nothing_are_not_kept(store: KeyStore) -> None:
     assert read.look.scores == (("label7", 0.9),)
 
 
-async def test_a_case_is_forgotten_with_all_of_them(store: KeyStore) -> None:
-    findings = FindingsStore(store.database)
-    await findings.add(finding(0), SERVER, FOUND)
-    await findings.add(finding(1, "case_2"), SERVER, FOUND)
-    await findings.forget(["case_1", "case_9"])
-    assert await findings.of_case("case_1") == []
-    assert len(await findings.of_case("case_2")) == 1
+async def test_findings_of_a_case_are_forgotten_a_while_after_its_decision(house: ModerationHouse) -> None:
+    findings = FindingsStore(house.store.database)
+    await house.report()
+    case = await house.case()
+    for number in range(3):
+        await findings.add(finding(number, case.id), SERVER, FOUND)
+    later = house.clock.now() + timedelta(days=1)
+    assert await findings.forget(later, limit=10) == 0, "nobody has decided"
+    await house.decide(case.id, outcome=Outcome.NO_ACTION)
+    assert await findings.forget(house.clock.now(), limit=10) == 0
+    assert await findings.forget(later, limit=2) == 2
+    assert len(await findings.of_case(case.id)) == 1
+    assert await findings.forget(later, limit=2) == 1
