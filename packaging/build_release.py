@@ -1,11 +1,15 @@
 """Builds what a release publishes, and uploads nothing: the sdist, wheels for every Python and processor, their hashes.
 
     python packaging/build_release.py [--output dist] [--python PYTHON]... [--arch ARCH]... [--twice] [--allow-missing]
+                                      [--url URL | --no-url]
 
 A build has what is committed, and nothing else that lies in the tree. The tools come from
 ``packaging/release-requirements.txt``, which pins them by hash. Zig compiles (``portable_cc.py``), against the C
 library of ``GLIBC``, for this processor and for others; ``auditwheel`` then sees that each wheel is what its name says.
 ``--twice`` builds all of it again elsewhere and compares the bytes.
+
+The metadata names where the project is published: what the remote ``origin`` is, or ``--url``. Without either nothing
+is built, unless ``--no-url`` says that the files are not to be published.
 
 A Python is needed for its headers, one of each version, and it may be this processor's: those of a version are the same
 on the processors that we build for, but for what they say of Python's own build.
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +28,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -41,6 +47,34 @@ class ReleaseError(Exception):
 def platform_of(arch: str) -> str:
     """The wheel's platform tag (PEP 600)."""
     return f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{arch}"
+
+
+def origin() -> str:
+    """The address of the repository's remote ``origin``; empty where it has none."""
+    try:
+        return run(["git", "remote", "get-url", "origin"], cwd=ROOT).strip()
+    except ReleaseError:
+        return ""
+
+
+def published_at(remote: str) -> str:
+    """The address of a repository for people, from the one that Git fetches from.
+
+    Args:
+        remote: ``https://host/owner/name.git``, ``ssh://git@host/owner/name.git`` or ``git@host:owner/name.git``.
+
+    Raises:
+        ReleaseError: It is a path, or no address that others could open.
+    """
+    short = re.fullmatch(r"[\w.-]+@([\w.-]+):([^/].*)", remote)
+    url = urlsplit(f"ssh://{short[1]}/{short[2]}" if short else remote)
+    host = url.hostname or ""
+    if url.scheme not in ("https", "http", "ssh", "git") or "." not in host or re.fullmatch(r"[\d.]+", host):
+        raise ReleaseError(
+            f"{remote or 'origin'} is no address at which others find the project: give --url, or --no-url for files "
+            "that are not to be published"
+        )
+    return f"https://{host}{url.path.removesuffix('/').removesuffix('.git')}"
 
 
 def environment_for(arch: str, python: Path, cache: Path) -> dict[str, str]:
@@ -205,7 +239,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--arch", action="append", choices=ARCHES, help="a processor; default: all")
     parser.add_argument("--twice", action="store_true", help="build again elsewhere, and compare the bytes")
     parser.add_argument("--allow-missing", action="store_true", help="build what can be built without a Python of each")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help="where the project is published; default: the remote origin")
+    where.add_argument("--no-url", action="store_true", help="name no address: the files are not to be published")
     options = parser.parse_args(arguments)
+    try:
+        # The steps inherit it, and the metadata hook reads it.
+        os.environ["STREAMD_PROJECT_URL"] = "" if options.no_url else published_at(options.url or origin())
+    except ReleaseError as exc:
+        print(f"build_release: {exc}", file=sys.stderr)
+        return 1
     found = find_pythons(options.python)
     missing = [version for version in PYTHONS if version not in found]
     if missing:

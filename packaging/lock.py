@@ -22,8 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # The oldest that pyproject.toml allows: uv's answer holds from there on.
 PYTHON = "3.11"
+# What an operator may add.
+EXTRAS = ("postgresql", "storage", "geoip", "moderation")
 FILES = {
-    "constraints.txt": ("pyproject.toml", "--extra", "postgresql", "--extra", "storage", "--extra", "geoip", "--extra", "moderation"),
+    "constraints.txt": ("pyproject.toml", *(f"--extra={each}" for each in EXTRAS)),
     "packaging/build-requirements.txt": ("packaging/build-requirements.in",),
     "packaging/release-requirements.txt": ("packaging/release-requirements.in",),
 }

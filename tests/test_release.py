@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import build_release
+import hatch_metadata
 import lock
 import portable_cc
 
@@ -129,3 +130,40 @@ class TestWheels:
         ones, others = ([*(tmp_path / folder).iterdir()] for folder in ("a", "b"))
         assert build_release.differences(ones, others) == ["more", "other"]
         assert build_release.differences(ones, ones) == []
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        "remote",
+        [
+            "https://code.example.org/live/streamd.git",
+            "https://someone:token@code.example.org/live/streamd",
+            "git@code.example.org:live/streamd.git",
+            "ssh://git@code.example.org:2222/live/streamd.git",
+        ],
+    )
+    def test_it_is_where_people_find_the_repository(self, remote: str) -> None:
+        assert build_release.published_at(remote) == "https://code.example.org/live/streamd"
+
+    @pytest.mark.parametrize("remote", ["", "/srv/git/streamd", "file:///srv/git/streamd", "https://localhost/streamd",
+                                        "git@10.0.0.7:streamd.git"])  # fmt: skip
+    def test_what_nobody_else_can_open_is_none(self, remote: str) -> None:
+        with pytest.raises(build_release.ReleaseError, match="--no-url"):
+            build_release.published_at(remote)
+
+    def test_without_one_nothing_is_built(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv(hatch_metadata.VARIABLE, "")
+        monkeypatch.setattr(build_release, "origin", lambda: "")
+        monkeypatch.setattr(build_release, "find_pythons", lambda _: pytest.fail("it goes on"))
+        assert build_release.main([]) == 1
+        assert "origin is no address" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("address", ["https://code.example.org/live/streamd", ""])
+    def test_the_metadata_has_it_where_there_is_one(self, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+        monkeypatch.setenv(hatch_metadata.VARIABLE, address)
+        metadata: dict[str, object] = {}
+        hatch_metadata.MetadataHook(str(ROOT), {}).update(metadata)
+        assert metadata == ({"urls": {"Source": address}} if address else {})
+        assert "urls" in PROJECT["project"]["dynamic"]

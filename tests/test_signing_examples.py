@@ -46,11 +46,9 @@ def test_all_of_them_are_run() -> None:
     assert set(examples()) == set(LANGUAGES)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", [each for each, (_, command) in LANGUAGES.items() if shutil.which(command[0])])
 def test_it_makes_a_token_that_is_good(language: str, tmp_path: Path) -> None:
     name, command = LANGUAGES[language]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not here")
     key, private = generate(KID, Algorithm.EDDSA)
     (tmp_path / "key.pem").write_text(private)
     (tmp_path / name).write_text(examples()[language])

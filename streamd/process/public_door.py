@@ -146,6 +146,13 @@ class PublicDoor:
         rooms = self._services.moderation
         return rooms is not None and recorded_id in rooms.enforcement.hidden
 
+    def _more_pages(self) -> dict[str, str]:
+        """What the law wants to be found from the first page."""
+        moderation = self._config.moderation
+        if not moderation.enabled:
+            return {}
+        return {"Contact": "legal"} | ({"Transparency": "transparency"} if moderation.transparency else {})
+
     def _transparency(self, files: StaticFiles, counts: PublicCounts | None) -> TransparencyRoutes:
         def contacts() -> Contacts:
             said = self._config.moderation
@@ -171,6 +178,7 @@ class PublicDoor:
             has_list=config.http.list,
             is_listed=self._channels.is_listed,
             takes_reports=services.moderation is not None,
+            more=self._more_pages(),
         )
         if not pages.has_player:
             log.warning(

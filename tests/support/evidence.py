@@ -60,6 +60,9 @@ class StandInCases:
     async def about(self, case_id: str) -> tuple[str, bool]:
         return "VIOLENCE", case_id in self.restricted
 
+    async def restricted_among(self, case_ids: Collection[str]) -> Collection[str]:
+        return self.restricted & set(case_ids)
+
     async def needed_among(self, case_ids: Collection[str], before: datetime) -> Collection[str]:
         return self.open & set(case_ids)
 

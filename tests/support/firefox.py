@@ -100,6 +100,8 @@ async def firefox() -> AsyncIterator[FirefoxPage]:
     """A running Firefox with an empty profile; skips the test where there is none."""
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no firefox on PATH; CI installs Debian's")
         pytest.skip("no firefox on PATH (Debian: apt-get install firefox-esr)")
     with tempfile.TemporaryDirectory(prefix="streamd-firefox-", ignore_cleanup_errors=True) as profile:
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in _PREFERENCES.items()]

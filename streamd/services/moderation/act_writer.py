@@ -69,6 +69,8 @@ class ActWriter:
         self._waiting: dict[str, UnwrittenAct] = {}
         # In the journal's file, as far as is known.
         self._kept: set[str] = set()
+        # What no try can write: a fault of ours, told in the log.
+        self._lost: set[str] = set()
         self._attempts: dict[str, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -86,7 +88,7 @@ class ActWriter:
 
     def waits(self, act_id: str) -> bool:
         """Whether the store does not have an act yet."""
-        return act_id in self._waiting or act_id in self._attempts
+        return act_id in self._waiting or act_id in self._attempts or act_id in self._lost
 
     def waiting(self) -> Sequence[UnwrittenAct]:
         """The acts that wait, in the order in which they were done."""
@@ -126,8 +128,12 @@ class ActWriter:
                 continue
             task = self._begin(act)
             await asyncio.wait({task})
-            if (error := task.exception()) is not None:
+            if isinstance(error := task.exception(), StoreUnavailableError):
                 raise error
+            if error is not None:
+                # No try will write it: it holds for as long as this process runs, and keeps no other act waiting.
+                self._waiting.pop(act.id, None)
+                self._lost.add(act.id)
 
     async def close(self) -> None:
         """Let the tries that are under way come to their end."""

@@ -37,6 +37,16 @@ class EvidenceCases:
             row = (await connection.execute(query)).one_or_none()
         return ("", False) if row is None else (row.category, row.is_restricted)
 
+    async def restricted_among(self, case_ids: Collection[str]) -> Collection[str]:
+        """Those of some cases whose evidence nobody sees who need not.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        query = select(cases.c.id).where(cases.c.id.in_([*case_ids]), cases.c.is_restricted)
+        async with self._database.reading() as connection:
+            return {*(await connection.execute(query)).scalars()}
+
     async def needed_among(self, case_ids: Collection[str], before: datetime) -> Collection[str]:
         """Those of some cases whose evidence is kept.
 

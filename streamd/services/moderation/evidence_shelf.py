@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -32,7 +32,7 @@ from streamd.services.recording.folder import free_bytes
 from streamd.services.whole_file import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from concurrent.futures import Executor
     from pathlib import Path
 
@@ -63,6 +63,9 @@ class Cases(Protocol):
 
     async def about(self, case_id: str) -> tuple[str, bool]:
         """The category of a case, and whether nobody sees its evidence who need not."""
+
+    async def restricted_among(self, case_ids: Collection[str]) -> Collection[str]:
+        """Those of some cases whose evidence nobody sees who need not."""
 
     async def needed_among(self, case_ids: Collection[str], before: datetime) -> Collection[str]:
         """Those of some cases whose evidence is kept: open, or decided or complained about since a time."""
@@ -122,6 +125,7 @@ class EvidenceShelf:
         self._clock = clock
         self._pool = pool
         self.stamper = stamper
+        self._stamp_fault = ""
 
     async def open(self) -> None:
         """Count what is there, and add what an earlier server has kept and not told the index of.
@@ -239,6 +243,15 @@ class EvidenceShelf:
         words = f"{record.id}/{what}" + (f": {reason}" if reason else "")
         await self.store.note_read(entry_of(self._clock.now(), actor, "evidence.read", **_of(record, words)))
 
+    async def as_now(self, records: Sequence[EvidenceRecord]) -> list[EvidenceRecord]:
+        """Pieces as restricted as their cases are by now: a later report may have said what it is.
+
+        Raises:
+            StoreUnavailableError: The cases could not be read.
+        """
+        restricted = await self.cases.restricted_among({record.case_id for record in records})
+        return [replace(each, is_restricted=each.is_restricted or each.case_id in restricted) for each in records]
+
     # -- keeping house -----------------------------------------------------------------------------
 
     async def settle(self) -> None:
@@ -304,8 +317,12 @@ class EvidenceShelf:
             try:
                 answer, at = await self.stamper.stamp(sums)
             except StampError as exc:
-                log.warning("evidence.unstamped", extra={"evidence_id": record.id, "reason": str(exc)})
+                # Said once: an authority may be away for a day.
+                if str(exc) != self._stamp_fault:
+                    log.warning("evidence.unstamped", extra={"evidence_id": record.id, "reason": str(exc)})
+                self._stamp_fault = str(exc)
                 return
+            self._stamp_fault = ""
             await self.on_disk(partial(replace_file, path / STAMP_NAME, answer))
             await self.store.note_stamped(record.id, at)
 

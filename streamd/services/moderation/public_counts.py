@@ -144,17 +144,19 @@ class PublicCounts:
         query = select(transparency_days).order_by(transparency_days.c.day.desc()).limit(DAYS_HELD_MAX)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        self._sequence = self._saved_sequence = cursor
-        self._days = {}
+        sequence = cursor
+        days: dict[str, DayCounts] = {}
         try:
             for number, row in enumerate(rows):
-                self._days[row.day] = DayCounts.from_json(row.counts)
+                days[row.day] = DayCounts.from_json(row.counts)
                 if number % DAYS_AT_ONCE == 0:
                     await asyncio.sleep(0)
         except ValueError:
             # Somebody has written there. The log has it all.
             log.warning("transparency.recounted", extra={"rows": cursor})
-            self._days, self._sequence = {}, 0
+            days, sequence = {}, 0
+        # All at once: whoever is stopped before leaves what was there before.
+        self._days, self._sequence, self._saved_sequence = days, sequence, cursor
         self._first = min(map(date.fromisoformat, self._days), default=None)
         self._changed.clear()
         self._is_loaded = True

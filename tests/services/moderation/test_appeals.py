@@ -120,7 +120,7 @@ class TestFiling:
 
 class TestDeciding:
     async def decide(self, house: ModerationHouse, appeal: Appeal, by: Actor = MAX, **more: Any) -> Appeal:
-        given = {"is_reversed": True, "reason": "It was a play."} | more
+        given: dict[str, Any] = {"is_reversed": True, "reason": "It was a play."} | more
         return await house.moderation.appeals.decide(appeal.id, by=by, **given)
 
     async def test_a_reversal_restores_all_that_was_dark_in_one_act(self, house: ModerationHouse) -> None:

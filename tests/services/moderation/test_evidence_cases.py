@@ -85,3 +85,4 @@ async def test_of_what_a_case_is(store: KeyStore) -> None:
     found = EvidenceCases(store.database)
     assert await found.about("restricted") == ("VIOLENCE", True)
     assert await found.about("none") == ("", False)
+    assert await found.restricted_among({"restricted", "none"}) == {"restricted"}

@@ -102,11 +102,11 @@ class TestJoining:
         assert "eva@" not in repr(report)
 
     async def test_child_sexual_abuse_makes_the_case_restricted_for_good(self, house: ModerationHouse) -> None:
-        minors = {"category": Category.PROTECTION_OF_MINORS}
-        await house.report(1, **minors)
+        minors = Category.PROTECTION_OF_MINORS
+        await house.report(1, category=minors)
         assert not (await house.case()).is_restricted
-        await house.report(2, keyword=Keyword.CHILD_SEXUAL_ABUSE_MATERIAL, **minors)
-        await house.report(3, **minors)
+        await house.report(2, keyword=Keyword.CHILD_SEXUAL_ABUSE_MATERIAL, category=minors)
+        await house.report(3, category=minors)
         assert (await house.case()).is_restricted
 
 

@@ -223,6 +223,30 @@ class TestWithoutAStore:
         assert done.id.encode() not in (deck.data_dir / JOURNAL_NAME).read_bytes()
         await after.room.close()
 
+    async def test_an_act_that_no_try_can_write_keeps_no_other_waiting(
+        self, frail: tuple[Deck, FragileStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deck, store = frail
+        with monkeypatch.context() as patch:
+            patch.setattr(store.database, "writing", _away)
+            bad, good = [await deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR) for _ in range(2)]
+        writer = deck.room._writer
+        write = writer._store.write
+
+        async def refuse_one(act: UnwrittenAct) -> None:
+            if act.id == bad.id:
+                raise ValueError("no row can have this")
+            await write(act)
+
+        monkeypatch.setattr(writer._store, "write", refuse_one)
+        await writer.write_waiting()
+        assert len(writer) == 0
+        # What the store does not have is not taken for what another server has restored.
+        await deck.takedowns.recheck()
+        assert {*deck.takedowns.standing_of("anna")} == {bad.id, good.id}
+        assert "anna" in deck.bars.channels
+        assert [entry.subject for entry in await deck.audit()] == [good.id]
+
     async def test_an_act_that_was_written_after_all_is_not_written_twice(
         self, frail: tuple[Deck, FragileStore]
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -73,7 +74,7 @@ class EvidenceDesk:
         page = await self._shelf.store.page(
             case_id=query.case_id or "", channel=query.channel or "", before=query.before, limit=query.limit
         )
-        return answer(EvidencePage.of(page))
+        return answer(EvidencePage.of(replace(page, items=await self._shelf.as_now(page.items))))
 
     async def get_evidence(self, request: web.Request) -> web.Response:
         """Show what is known of a piece; the audit log tells of it."""
@@ -113,6 +114,8 @@ class EvidenceDesk:
 
     async def _find(self, request: web.Request) -> EvidenceRecord:
         try:
-            return await self._shelf.store.find(request.match_info["id"])
+            record = await self._shelf.store.find(request.match_info["id"])
         except EvidenceNotFoundError as exc:
             raise NotFoundError(str(exc)) from exc
+        (record,) = await self._shelf.as_now([record])
+        return record

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -92,6 +93,7 @@ class Pages:
         has_list: The first page lists who is live; else it says that there is no list.
         is_listed: Says whether a channel may be found by a search engine.
         takes_reports: Viewers can report what they see.
+        more: Pages that the first page leads to, by their names, with their paths below the root.
         root: Directory with ``static`` and ``templates``; the package's own unless a test says otherwise.
     """
 
@@ -104,6 +106,7 @@ class Pages:
         has_list: bool = True,
         is_listed: Callable[[str], bool] = lambda _: True,
         takes_reports: bool = False,
+        more: Mapping[str, str] = MappingProxyType({}),
         root: Path = ROOT,
     ) -> None:
         self._public_url = public_url
@@ -116,7 +119,7 @@ class Pages:
         """The files of the public port under ``/static``."""
         self.locked: LockedPages | None = None
         """Asks who may see a page; None where everybody may."""
-        self._index = self.files.page("index" if has_list else "unlisted")
+        self._index = self.files.page("index" if has_list else "unlisted", more=_links(HERE, more))
         name_rule = "A channel's name has 2 to 64 small letters, digits, “-” and “_”."
         self._missing = self._missing_page(UP, "No such channel", name_rule)
         self._nothing = lru_cache(DEPTH_MAX + 1)(self._make_nothing_page)
@@ -306,6 +309,12 @@ class Pages:
     def _preload(self, root: str, modules: Sequence[str]) -> str:
         address = self.files.address
         return "\n  ".join(f'<link rel="modulepreload" href="{address(root, module)}">' for module in modules)
+
+
+def _links(root: str, more: Mapping[str, str]) -> str:
+    """Links to other pages, as a paragraph; nothing where there are none."""
+    links = " · ".join(f'<a href="{root}{path}">{html.escape(name)}</a>' for name, path in more.items())
+    return f'<p class="plain">{links}</p>' if links else ""
 
 
 def _is_embedded(request: web.Request) -> bool:

@@ -144,6 +144,13 @@ async def test_what_is_restricted_is_shown_blurred_and_on_demand(api: Api) -> No
     ]
 
 
+async def test_what_a_later_report_says_of_the_case_restricts_what_was_kept_before(api: Api) -> None:
+    api.house.cases.restricted.add(CASE)
+    _, page, _ = await api.get("/api/v1/evidence")
+    assert [piece["restricted"] for piece in page["evidence"]] == [True, True]
+    assert (await api.get(f"/api/v1/evidence/{api.id}/files/main-0.mp4"))[0] == 403
+
+
 async def test_where_the_log_does_not_take_it_nothing_is_shown(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(_: object) -> None:
         raise StoreUnavailableError("the disk is full")

@@ -122,7 +122,15 @@ async def test_what_is_no_case_is_refused(case_id: str, api: Api) -> None:
 
 
 async def test_the_machine_tells_what_it_can_and_how_good_it_is(api: Api) -> None:
-    nothing = {"agreed": 0, "disagreed": 0, "waiting": 0, "error_rate": None, "faults": [], "labels": [], "lists": []}
+    nothing: dict[str, Any] = {
+        "agreed": 0,
+        "disagreed": 0,
+        "waiting": 0,
+        "error_rate": None,
+        "faults": [],
+        "labels": [],
+        "lists": [],
+    }
     assert await api.get("/api/v1/assistance") == (200, nothing)
     await api.assistance.look_at(api.case_id, DEMO)
     await api.assistance.note_decision(api.case_id, agreed=False, by=Actor("carol"))

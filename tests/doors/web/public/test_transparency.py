@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from streamd.clock import ManualClock
 from streamd.doors.web.assets import StaticFiles
 from streamd.doors.web.public.counts_page import _round_up, duration
+from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.transparency import REMEMBERED_MAX, Contacts, TransparencyRoutes
 from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import AuditEntry
@@ -253,6 +254,20 @@ async def test_without_counts_there_is_the_contact_alone(site: Site) -> None:
             async with client.get(path) as response:
                 assert response.status == status
                 assert "transparency" not in await response.text()
+
+
+@pytest.mark.parametrize("has_list", [True, False])
+async def test_the_first_page_leads_there(has_list: bool) -> None:
+    for more, links in (
+        ({}, []),
+        ({"Contact": "legal", "Transparency": "transparency"}, ["./legal", "./transparency"]),
+    ):
+        app = web.Application()
+        Pages(has_list=has_list, more=more).add_to(app)
+        async with TestClient(TestServer(app)) as client, client.get("/") as response:
+            reader = Reader()
+            reader.feed(await response.text())
+        assert [link for link in reader.links if link in ("./legal", "./transparency")] == links
 
 
 @pytest.mark.parametrize(
