@@ -180,7 +180,7 @@ class HlsOutput(PartOutput, Numbered):
 
     @property
     def viewers(self) -> int:
-        """Viewers, as of about a second ago; the first one at once, as a server that stops waits for whoever watches."""
+        """Viewers, as of about a second ago; the first at once, as a server that stops waits for whoever watches."""
         return self._viewers_counted
 
     def note_viewer(self, source: str, user_agent: str) -> None:
