@@ -87,7 +87,8 @@ class TestPythons:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(build_release, "find_pythons", lambda _: {"3.11": Path("/usr/bin/python3.11")})
-        assert build_release.main([]) == 1
+        monkeypatch.setenv(hatch_metadata.VARIABLE, "")
+        assert build_release.main(["--no-url"]) == 1
         assert "no interpreter of Python 3.12, 3.13, 3.14" in capsys.readouterr().err
 
 

@@ -26,7 +26,7 @@ def test_a_draft_is_a_statement_but_for_the_ground() -> None:
     with pytest.raises(StatementError, match="illegal_content"):
         Statement.of(draft.statement)
     statement = Statement.of(draft.statement | dict.fromkeys(draft.missing, "§ 263 StGB"))
-    assert statement.category == "STATEMENT_CATEGORY_SCAMS_AND_FRAUD"
+    assert statement.category == "SCAMS_AND_FRAUD"
     assert statement.decision_facts.splitlines() == [
         "The channel demo was reported 3 times since 2026-11-30 17:05 UTC: scams and fraud.",
         'Reporters wrote: "asks for money"',
