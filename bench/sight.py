@@ -37,10 +37,10 @@ from streamd.media.sight.fingerprint import fingerprint
 from streamd.process.workers.picture_worker import WORKER_COMMAND as PICTURE_COMMAND
 from streamd.process.workers.picture_worker import worker_environment
 from streamd.process.workers.sight_worker import WORKER_COMMAND, sight_environment
-from streamd.services.moderation.assistance import SCAN_BOX
-from streamd.services.moderation.hash_lists import DISTANCE_MAX, QUALITY_MIN, distance
-from streamd.services.moderation.sight import SightOptions, Wanted
-from streamd.services.moderation.sight_process import SightProcess
+from streamd.services.moderation.machine.assistance import SCAN_BOX
+from streamd.services.moderation.machine.hash_lists import DISTANCE_MAX, QUALITY_MIN, distance
+from streamd.services.moderation.machine.sight import SightOptions, Wanted
+from streamd.services.moderation.machine.sight_process import SightProcess
 from streamd.services.posters.picture_process import PictureProcess
 from tests.support.pictures import keyframe_of, reencoded, scene
 

@@ -38,8 +38,8 @@ from streamd.doors.web.public.reports import ReportRoutes
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
+from streamd.services.moderation.cases.report_menu import ReportMenu
 from streamd.services.moderation.categories import TITLES, Keyword
-from streamd.services.moderation.report_menu import ReportMenu
 from streamd.services.obs.ladder import ObsOptions, Rung
 from streamd.services.operators.roles import RIGHTS, Right, Role, roles_with
 from streamd.services.recording.folder import RecordingFolder

@@ -15,11 +15,11 @@ from streamd.process.workers.picture_worker import worker_environment
 from streamd.process.workers.sight_worker import WORKER_COMMAND as SIGHT_COMMAND
 from streamd.process.workers.sight_worker import sight_environment
 from streamd.services.live.newest_keyframe import newest_keyframe
-from streamd.services.moderation.assistance import Assistance, Hands
-from streamd.services.moderation.assistant import Assistant
-from streamd.services.moderation.findings_store import FindingsStore
-from streamd.services.moderation.scan import ScanMode, Scanner
-from streamd.services.moderation.sight_process import SightProcess
+from streamd.services.moderation.machine.assistance import Assistance, Hands
+from streamd.services.moderation.machine.assistant import Assistant
+from streamd.services.moderation.machine.findings_store import FindingsStore
+from streamd.services.moderation.machine.scan import ScanMode, Scanner
+from streamd.services.moderation.machine.sight_process import SightProcess
 from streamd.services.posters.picture_process import PictureProcess
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streamd.services.events.sender import Sender
     from streamd.services.live.registry import LiveRegistry
     from streamd.services.metrics import Metrics
-    from streamd.services.moderation.assistance import CaseDesk, Pictures
+    from streamd.services.moderation.machine.assistance import CaseDesk, Pictures
     from streamd.services.store.database import Database
 
 log = logging.getLogger(__name__)

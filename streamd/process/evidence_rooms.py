@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
-from streamd.services.moderation.evidence import THREADS, EvidenceRoom
-from streamd.services.moderation.evidence_cases import EvidenceCases
-from streamd.services.moderation.evidence_maker import PICTURE_S, EvidenceMaker
-from streamd.services.moderation.evidence_shelf import EvidenceOptions, EvidenceShelf
-from streamd.services.moderation.evidence_sources import EvidenceSources
-from streamd.services.moderation.evidence_store import EvidenceStore
-from streamd.services.moderation.timestamping import TimeStamper
+from streamd.services.moderation.evidence.cases import EvidenceCases
+from streamd.services.moderation.evidence.maker import PICTURE_S, EvidenceMaker
+from streamd.services.moderation.evidence.room import THREADS, EvidenceRoom
+from streamd.services.moderation.evidence.shelf import EvidenceOptions, EvidenceShelf
+from streamd.services.moderation.evidence.sources import EvidenceSources
+from streamd.services.moderation.evidence.store import EvidenceStore
+from streamd.services.moderation.evidence.timestamping import TimeStamper
 from streamd.services.posters.picture_process import PictureProcess
 
 if TYPE_CHECKING:

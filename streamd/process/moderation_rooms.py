@@ -11,10 +11,10 @@ from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.process.assistance import MachineAssistance
 from streamd.process.evidence_rooms import evidence_options, evidence_room
 from streamd.process.options import moderation_options
-from streamd.services.moderation.enforcement import Enforcement
-from streamd.services.moderation.machine_desk import MachineDesk
+from streamd.services.moderation.acts.enforcement import Enforcement
+from streamd.services.moderation.counts.public_counts import PublicCounts
+from streamd.services.moderation.machine.desk import MachineDesk
 from streamd.services.moderation.moderation import Moderation
-from streamd.services.moderation.public_counts import PublicCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -30,12 +30,12 @@ from streamd.services.events.outbox import Endpoint, OutboxOptions
 from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
-from streamd.services.moderation.assistance import AssistanceOptions
-from streamd.services.moderation.assistant import AssistantOptions
-from streamd.services.moderation.findings import EXPOSED
+from streamd.services.moderation.machine.assistance import AssistanceOptions
+from streamd.services.moderation.machine.assistant import AssistantOptions
+from streamd.services.moderation.machine.findings import EXPOSED
+from streamd.services.moderation.machine.scan import ScanMode, ScanOptions
+from streamd.services.moderation.machine.sight import NUDENET, SightOptions
 from streamd.services.moderation.options import ModerationOptions
-from streamd.services.moderation.scan import ScanMode, ScanOptions
-from streamd.services.moderation.sight import NUDENET, SightOptions
 from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy

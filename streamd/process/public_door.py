@@ -36,7 +36,7 @@ from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
-from streamd.services.moderation.report_menu import ReportMenu
+from streamd.services.moderation.cases.report_menu import ReportMenu
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from streamd.process.config import Config
     from streamd.process.guards import Guards
     from streamd.process.services import Services
-    from streamd.services.moderation.public_counts import PublicCounts
+    from streamd.services.moderation.counts.public_counts import PublicCounts
 
 log = logging.getLogger(__name__)
 

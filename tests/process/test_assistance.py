@@ -19,7 +19,7 @@ from streamd.process.config.sections import ModerationConfig
 from streamd.services.events.sender import ReceiverAnswer
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.metrics import Metrics
-from streamd.services.moderation.machine_desk import MachineDesk
+from streamd.services.moderation.machine.desk import MachineDesk
 from tests.media.test_picture import Clip
 from tests.support.extra import needs_moderation
 from tests.support.moderation import ModerationHouse

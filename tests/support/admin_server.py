@@ -32,16 +32,16 @@ from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
-from streamd.services.moderation import takedowns
+from streamd.services.moderation.acts import takedowns
+from streamd.services.moderation.acts.enforcement import Enforcement
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.enforcement import Enforcement
-from streamd.services.moderation.evidence_cases import EvidenceCases
-from streamd.services.moderation.evidence_shelf import EvidenceOptions, EvidenceShelf
-from streamd.services.moderation.evidence_store import EvidenceStore
+from streamd.services.moderation.evidence.cases import EvidenceCases
+from streamd.services.moderation.evidence.shelf import EvidenceOptions, EvidenceShelf
+from streamd.services.moderation.evidence.store import EvidenceStore
+from streamd.services.moderation.evidence.timestamping import TimeStamper
 from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.options import ModerationOptions
 from streamd.services.moderation.target import Target, TargetKind, Targets
-from streamd.services.moderation.timestamping import TimeStamper
 from streamd.services.operators.service import OperatorService
 from streamd.services.playback.countries import Countries
 from streamd.services.playback.gate import PlaybackGate

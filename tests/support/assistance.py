@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamd.services.metrics import Metrics
-from streamd.services.moderation.assistance import Assistance, AssistanceOptions, Hands
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.drafts import CaseFacts
-from streamd.services.moderation.findings_store import FindingsStore
-from streamd.services.moderation.sight import Look, Ready, Wanted
+from streamd.services.moderation.machine.assistance import Assistance, AssistanceOptions, Hands
+from streamd.services.moderation.machine.drafts import CaseFacts
+from streamd.services.moderation.machine.findings_store import FindingsStore
+from streamd.services.moderation.machine.sight import Look, Ready, Wanted
 
 if TYPE_CHECKING:
     from streamd.clock import Clock

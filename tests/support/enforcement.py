@@ -15,7 +15,7 @@ from streamd.services.events.sender import ReceiverAnswer
 from streamd.services.keys.admission import Admission
 from streamd.services.keys.bars import Bars
 from streamd.services.keys.key_store import KeyStore
-from streamd.services.moderation.enforcement import Enforcement
+from streamd.services.moderation.acts.enforcement import Enforcement
 from streamd.services.moderation.statement import Statement
 from streamd.services.moderation.target import Target, TargetKind, Targets
 from streamd.services.playback.countries import Countries

@@ -10,12 +10,12 @@ from unittest.mock import Mock
 
 from streamd.services.live.publisher import EndReason
 from streamd.services.live.stream_options import OUTPUTS
-from streamd.services.moderation.evidence import EvidenceRoom
-from streamd.services.moderation.evidence_maker import EvidenceMaker
-from streamd.services.moderation.evidence_shelf import EvidenceOptions, EvidenceShelf
-from streamd.services.moderation.evidence_sources import EvidenceSources
-from streamd.services.moderation.evidence_store import EvidenceStore
-from streamd.services.moderation.timestamping import TimeStamper
+from streamd.services.moderation.evidence.maker import EvidenceMaker
+from streamd.services.moderation.evidence.room import EvidenceRoom
+from streamd.services.moderation.evidence.shelf import EvidenceOptions, EvidenceShelf
+from streamd.services.moderation.evidence.sources import EvidenceSources
+from streamd.services.moderation.evidence.store import EvidenceStore
+from streamd.services.moderation.evidence.timestamping import TimeStamper
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from streamd.media.storyboard import CellSize
     from streamd.services.events.sender import Sender
     from streamd.services.keys.key_store import KeyStore
-    from streamd.services.moderation.evidence_chain import EvidenceRecord
-    from streamd.services.moderation.evidence_maker import Artist
+    from streamd.services.moderation.evidence.chain import EvidenceRecord
+    from streamd.services.moderation.evidence.maker import Artist
 
 CASE = "case_01kjmg3m00aaaaaaaaaaaaaaaa"
 OTHER_CASE = "case_01kjmg3m01aaaaaaaaaaaaaaaa"

@@ -12,11 +12,11 @@ from streamd.services.audit.records import Actor
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.moderation.act_details import ActDetails
-from streamd.services.moderation.case_records import Case, CaseFilter, CaseState, Outcome
+from streamd.services.moderation.acts.takedown import Takedown
+from streamd.services.moderation.cases.case_records import Case, CaseFilter, CaseState, Outcome
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.options import ModerationOptions
-from streamd.services.moderation.takedown import Takedown
 from streamd.services.moderation.target import Target, TargetKind, Targets
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.index import RecordingIndex
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import AuditEntry
     from streamd.services.events.event import Event
     from streamd.services.keys.key_store import KeyStore
-    from streamd.services.moderation.reports import Receipt
+    from streamd.services.moderation.cases.reports import Receipt
     from streamd.services.moderation.statement import Statement
 
 ALICE = Target(TargetKind.CHANNEL, "alice", "alice")

@@ -22,7 +22,7 @@ from streamd.doors.web.public.report_pages import ReportPages
 from streamd.doors.web.public.reports import ReportRoutes
 from streamd.services.history import History
 from streamd.services.metrics import Metrics
-from streamd.services.moderation.report_menu import ReportMenu
+from streamd.services.moderation.cases.report_menu import ReportMenu
 from streamd.services.obs.ladder import ObsOptions
 from streamd.services.operators.roles import Role
 from streamd.services.operators.service import OperatorService

@@ -14,8 +14,8 @@ from streamd.process.cli.arguments import Duration, config_options, json_option,
 from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_closed, print_json, print_table, say
 from streamd.process.remote_moderation import RemoteModeration
-from streamd.services.moderation.block import BlockKind, BlockScope
-from streamd.services.moderation.block_import import LIST_BYTES_MAX
+from streamd.services.moderation.acts.block import BlockKind, BlockScope
+from streamd.services.moderation.acts.block_import import LIST_BYTES_MAX
 
 _KIND = click.Choice([each.value for each in BlockKind])
 _SCOPE = click.Choice([each.value for each in BlockScope])

@@ -15,7 +15,7 @@ from streamd.process.cli.ask import on_server
 from streamd.process.cli.output import format_time, print_json, print_table
 from streamd.process.redaction import escape_controls
 from streamd.process.remote_moderation import RemoteModeration
-from streamd.services.moderation.case_records import CaseState
+from streamd.services.moderation.cases.case_records import CaseState
 from streamd.services.moderation.ids import IdKind, is_id, reference_end
 
 if TYPE_CHECKING:

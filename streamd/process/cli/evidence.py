@@ -16,8 +16,8 @@ from streamd.process.cli.output import print_json, say
 from streamd.process.config import secrets_of
 from streamd.process.evidence_rooms import EVIDENCE_NAME
 from streamd.process.log import configure_logging
-from streamd.services.moderation.evidence_store import EvidenceStore
-from streamd.services.moderation.evidence_verify import Verdict, verify_evidence
+from streamd.services.moderation.evidence.store import EvidenceStore
+from streamd.services.moderation.evidence.verify import Verdict, verify_evidence
 from streamd.services.store.database import Database
 
 if TYPE_CHECKING:

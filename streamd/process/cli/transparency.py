@@ -13,9 +13,9 @@ import click
 from streamd.process.cli.arguments import config_options, load
 from streamd.process.config import secrets_of
 from streamd.process.log import configure_logging
-from streamd.services.moderation.counts import CSV_HEAD, DayCounts
-from streamd.services.moderation.dsa_export import dsa_report
-from streamd.services.moderation.public_counts import recount
+from streamd.services.moderation.counts.counts import CSV_HEAD, DayCounts
+from streamd.services.moderation.counts.dsa_export import dsa_report
+from streamd.services.moderation.counts.public_counts import recount
 from streamd.services.store.database import Database
 
 if TYPE_CHECKING:

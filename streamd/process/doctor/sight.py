@@ -11,7 +11,7 @@ from streamd.process.assistance import MachineAssistance
 from streamd.process.doctor.check_result import CheckResult, ok, warning
 from streamd.process.options import sight_options
 from streamd.process.workers.sight_worker import WORKER_COMMAND, sight_environment
-from streamd.services.moderation.sight import LENGTH, Ready
+from streamd.services.moderation.machine.sight import LENGTH, Ready
 
 if TYPE_CHECKING:
     from streamd.process.config import Config

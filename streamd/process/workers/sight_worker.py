@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from streamd.media.pixels import PIXELS_BYTES_MAX, SIZE, scale
 from streamd.process.workers.picture_worker import worker_environment
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.hash_lists import DISTANCE_MAX, QUALITY_MIN, HashList, read_lists
-from streamd.services.moderation.sight import (
+from streamd.services.moderation.machine.hash_lists import DISTANCE_MAX, QUALITY_MIN, HashList, read_lists
+from streamd.services.moderation.machine.sight import (
     FAULT_LENGTH_MAX,
     LENGTH,
     LOOK,

@@ -7,24 +7,24 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from streamd.errors import StoreUnavailableError
-from streamd.services.moderation.appeal_store import AppealStore
-from streamd.services.moderation.appeals import Appeals
-from streamd.services.moderation.case_store import CaseStore
-from streamd.services.moderation.cases import Cases
-from streamd.services.moderation.follow_ups import FollowUps
-from streamd.services.moderation.receipts import Receipts
-from streamd.services.moderation.report_status import ReportStatuses
-from streamd.services.moderation.report_store import ReportStore
-from streamd.services.moderation.reports import Reports
-from streamd.services.moderation.subjects import Subjects
+from streamd.services.moderation.cases.appeal_store import AppealStore
+from streamd.services.moderation.cases.appeals import Appeals
+from streamd.services.moderation.cases.case_store import CaseStore
+from streamd.services.moderation.cases.cases import Cases
+from streamd.services.moderation.cases.follow_ups import FollowUps
+from streamd.services.moderation.cases.receipts import Receipts
+from streamd.services.moderation.cases.report_status import ReportStatuses
+from streamd.services.moderation.cases.report_store import ReportStore
+from streamd.services.moderation.cases.reports import Reports
+from streamd.services.moderation.cases.subjects import Subjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink
+    from streamd.services.moderation.cases.subjects import ChannelViewers
     from streamd.services.moderation.options import ModerationOptions
-    from streamd.services.moderation.subjects import ChannelViewers
     from streamd.services.moderation.target import Targets
     from streamd.services.store.database import Database
 

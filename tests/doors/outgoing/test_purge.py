@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.http_sender import HttpSender
-from streamd.services.moderation.purge import Purge
+from streamd.services.moderation.acts.purge import Purge
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,7 +11,7 @@ require("numpy", "pdqhash")
 import numpy  # noqa: E402
 
 from streamd.media.sight.fingerprint import HashIndex, fingerprint  # noqa: E402 - of an extra
-from streamd.services.moderation.hash_lists import DISTANCE_MAX, QUALITY_MIN, distance  # noqa: E402 - of an extra
+from streamd.services.moderation.machine.hash_lists import DISTANCE_MAX, QUALITY_MIN, distance  # noqa: E402 - of an extra
 from tests.support.pictures import reencoded, scene  # noqa: E402 - of an extra
 
 

@@ -14,7 +14,7 @@ from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.act_details import ActDetails
-from streamd.services.moderation.counts import CSV_HEAD
+from streamd.services.moderation.counts.counts import CSV_HEAD
 from tests.support.cli import run
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from streamd.process.config.sections import ModerationConfig
 from streamd.process.doctor import sight
 from streamd.process.doctor.check_result import Verdict
 from streamd.process.doctor.sight import check_sight, describe
-from streamd.services.moderation.sight import ListState, Ready
+from streamd.services.moderation.machine.sight import ListState, Ready
 from streamd.services.sandbox import Layer
 from tests.support.extra import needs_moderation
 

@@ -28,7 +28,7 @@ from streamd.doors.web.models.cases import (
     ReportShown,
 )
 from streamd.doors.web.openapi import Operation
-from streamd.services.moderation.case_records import AppealState, CaseFilter
+from streamd.services.moderation.cases.case_records import AppealState, CaseFilter
 from streamd.services.moderation.ids import reference_end
 from streamd.services.operators.roles import RIGHTS, Right
 from streamd.services.store.page import Page

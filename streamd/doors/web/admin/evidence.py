@@ -24,8 +24,8 @@ from streamd.services.keys.request import checked_reason
 from streamd.services.operators.roles import Right
 
 if TYPE_CHECKING:
-    from streamd.services.moderation.evidence_chain import EvidenceRecord
-    from streamd.services.moderation.evidence_shelf import EvidenceShelf
+    from streamd.services.moderation.evidence.chain import EvidenceRecord
+    from streamd.services.moderation.evidence.shelf import EvidenceShelf
 
 _TYPES: Final = {
     ".mp4": "video/mp4",

@@ -13,7 +13,7 @@ from streamd.services.operators.roles import Right
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from streamd.services.moderation.assistance import Assistance
+    from streamd.services.moderation.machine.assistance import Assistance
 
 
 class FindingDesk:

@@ -36,15 +36,15 @@ from streamd.doors.web.models.takedowns import (
 )
 from streamd.doors.web.openapi import Operation
 from streamd.errors import StoreUnavailableError
-from streamd.services.moderation.block_import import LIST_BYTES_MAX, read_list
-from streamd.services.moderation.order_reply import reply_text
+from streamd.services.moderation.acts.block_import import LIST_BYTES_MAX, read_list
+from streamd.services.moderation.acts.order_reply import reply_text
 from streamd.services.moderation.statement import Statement
 from streamd.services.operators.roles import Right
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from streamd.services.moderation.enforcement import Enforcement
+    from streamd.services.moderation.acts.enforcement import Enforcement
     from streamd.services.moderation.target import Target
 
 # What a list may be sent as. Not text/plain, which a page of any site may send without asking first.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, UserName
-from streamd.services.moderation.case_records import (
+from streamd.services.moderation.cases.case_records import (
     Appeal,
     AppealState,
     Case,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Cursor, Limit, Reason, UserName
-from streamd.services.moderation.evidence_chain import EvidenceRecord
+from streamd.services.moderation.evidence.chain import EvidenceRecord
 from streamd.services.moderation.ids import IdKind, id_pattern
 from streamd.services.store.page import Page
 

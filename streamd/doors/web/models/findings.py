@@ -9,10 +9,10 @@ from pydantic import Field
 
 from streamd.doors.web.models.common import ApiModel
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.drafts import Draft
-from streamd.services.moderation.findings import Finding, FindingSource, MachineRecord
 from streamd.services.moderation.ids import IdKind, id_pattern
-from streamd.services.moderation.sight import Ready
+from streamd.services.moderation.machine.drafts import Draft
+from streamd.services.moderation.machine.findings import Finding, FindingSource, MachineRecord
+from streamd.services.moderation.machine.sight import Ready
 
 
 class FindingsPath(ApiModel):

@@ -8,11 +8,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import ApiModel, Instant
-from streamd.services.moderation.case_records import AppealState, Outcome
+from streamd.services.moderation.cases.case_records import AppealState, Outcome
+from streamd.services.moderation.cases.report_menu import Step, Words
+from streamd.services.moderation.cases.report_status import ReportState, ReportStatus
 from streamd.services.moderation.categories import Category, Keyword
 from streamd.services.moderation.ids import IdKind, id_pattern
-from streamd.services.moderation.report_menu import Step, Words
-from streamd.services.moderation.report_status import ReportState, ReportStatus
 from streamd.services.moderation.target import URL_CHARS_MAX
 
 ReportId = Annotated[str, Field(pattern=id_pattern(IdKind.REPORT))]

@@ -11,8 +11,8 @@ from pydantic import Field
 from streamd.doors.web.models.common import ApiModel
 from streamd.doors.web.models.streams import StreamFigures
 from streamd.doors.web.models.users import UserLimits
-from streamd.services.moderation.block import Block
-from streamd.services.moderation.takedown import Takedown
+from streamd.services.moderation.acts.block import Block
+from streamd.services.moderation.acts.takedown import Takedown
 from streamd.services.moderation.target import TargetKind
 
 # Longer than any key, so a wrong paste gets the answer that it is no key.

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Instant, Limit, Reason
-from streamd.services.moderation.block import ORDER_CHARS_MAX, Block, BlockKind, BlockScope
-from streamd.services.moderation.blocks import BlockImport, BlockResult
+from streamd.services.moderation.acts.block import ORDER_CHARS_MAX, Block, BlockKind, BlockScope
+from streamd.services.moderation.acts.blocks import BlockImport, BlockResult
+from streamd.services.moderation.acts.order import TEXT_CHARS_MAX, URLS_MAX, Effect, Order, OrderEffect, OrderResult
+from streamd.services.moderation.acts.takedown import CacheFault, RestoreResult, Takedown, TakedownResult
 from streamd.services.moderation.ids import IdKind, id_pattern
-from streamd.services.moderation.order import TEXT_CHARS_MAX, URLS_MAX, Effect, Order, OrderEffect, OrderResult
 from streamd.services.moderation.statement import (
     EXPLANATION_CHARS_MAX,
     FACTS_CHARS_MAX,
@@ -21,7 +22,6 @@ from streamd.services.moderation.statement import (
     OTHER_CHARS_MAX,
     PUID_CHARS_MAX,
 )
-from streamd.services.moderation.takedown import CacheFault, RestoreResult, Takedown, TakedownResult
 from streamd.services.moderation.target import URL_CHARS_MAX, TargetKind
 from streamd.services.store.page import Page
 

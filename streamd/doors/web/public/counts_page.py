@@ -9,7 +9,7 @@ import html
 from typing import TYPE_CHECKING, Final
 
 from streamd.services.moderation.categories import TITLES
-from streamd.services.moderation.counts import EVERYWHERE, DayCounts
+from streamd.services.moderation.counts.counts import EVERYWHERE, DayCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from streamd.doors.web.models.studio import Complaint, OwnDecision, OwnDecisions
 
 if TYPE_CHECKING:
-    from streamd.services.moderation.appeals import Appeals
-    from streamd.services.moderation.case_store import CaseStore
-    from streamd.services.moderation.enforcement import Enforcement
-    from streamd.services.moderation.takedown import Takedown
+    from streamd.services.moderation.acts.enforcement import Enforcement
+    from streamd.services.moderation.acts.takedown import Takedown
+    from streamd.services.moderation.cases.appeals import Appeals
+    from streamd.services.moderation.cases.case_store import CaseStore
 
 # The newest; a broadcaster with more has other worries.
 DECISIONS_MAX = 20

@@ -32,20 +32,20 @@ from streamd.errors import (
     TargetRefusedError,
     TooManyReportsError,
 )
-from streamd.services.moderation.appeals import APPEAL_PERIOD
-from streamd.services.moderation.case_records import AppealState, Outcome
-from streamd.services.moderation.report_status import ReportState
-from streamd.services.moderation.reports import AHEAD_MAX, EXPLANATION_LENGTH_MAX, OLDEST
+from streamd.services.moderation.cases.appeals import APPEAL_PERIOD
+from streamd.services.moderation.cases.case_records import AppealState, Outcome
+from streamd.services.moderation.cases.report_status import ReportState
+from streamd.services.moderation.cases.reports import AHEAD_MAX, EXPLANATION_LENGTH_MAX, OLDEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streamd.clock import Clock
     from streamd.doors.web.assets import StaticFiles
-    from streamd.services.moderation.case_records import Appeal
+    from streamd.services.moderation.cases.case_records import Appeal
+    from streamd.services.moderation.cases.report_menu import ReportMenu, Words
+    from streamd.services.moderation.cases.report_status import ReportStatus
     from streamd.services.moderation.moderation import Moderation
-    from streamd.services.moderation.report_menu import ReportMenu, Words
-    from streamd.services.moderation.report_status import ReportStatus
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from streamd.services.moderation.ids import reference_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from streamd.services.moderation.cases.report_menu import ReportMenu
     from streamd.services.moderation.moderation import Moderation
-    from streamd.services.moderation.report_menu import ReportMenu
 
 # The menu of one language; a player asks for it at each click.
 MENU_CACHE: Final = "max-age=60"

@@ -20,14 +20,14 @@ from aiohttp import hdrs, web
 from streamd.doors.web.assets import HERE, UP, Asset, answer
 from streamd.doors.web.headers import PAGE_HEADERS
 from streamd.doors.web.public.counts_page import day_name, one_day, overview
-from streamd.services.moderation.counts import CSV_HEAD
-from streamd.services.moderation.public_counts import DAYS_ASKED_MAX
+from streamd.services.moderation.counts.counts import CSV_HEAD
+from streamd.services.moderation.counts.public_counts import DAYS_ASKED_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamd.doors.web.assets import StaticFiles
-    from streamd.services.moderation.public_counts import PublicCounts
+    from streamd.services.moderation.counts.public_counts import PublicCounts
 
 # Days of one page.
 PAGE_DAYS: Final = 30

@@ -18,7 +18,7 @@ from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.ids import IdKind, new_id
-from streamd.services.moderation.sight import ListState, Look, Match, Ready
+from streamd.services.moderation.machine.sight import ListState, Look, Match, Ready
 from streamd.services.moderation.target import Target, TargetKind
 from streamd.services.sandbox import Layer
 from tests.support.assistance import StandInDesk, StandInHands, assistance_of

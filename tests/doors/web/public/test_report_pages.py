@@ -13,7 +13,7 @@ import pytest_asyncio
 from aiohttp import ClientResponse, hdrs
 
 from streamd.services.keys.key_store import KeyStore
-from streamd.services.moderation.case_records import Outcome
+from streamd.services.moderation.cases.case_records import Outcome
 from streamd.services.moderation.options import ModerationOptions
 from tests.support.moderation import MAX, MINA, ModerationHouse
 from tests.support.moderation_doors import ModerationDoors

@@ -24,8 +24,8 @@ from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.act_details import ActDetails
-from streamd.services.moderation.counts import ACTS
-from streamd.services.moderation.public_counts import DAYS_ASKED_MAX, PublicCounts
+from streamd.services.moderation.counts.counts import ACTS
+from streamd.services.moderation.counts.public_counts import DAYS_ASKED_MAX, PublicCounts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,0 +1,1 @@
+"""What moderators do: takedowns, blocks, and authorities' orders."""

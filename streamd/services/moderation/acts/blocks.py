@@ -1,0 +1,585 @@
+"""Blocks: who may not publish, and what is not shown to whom; in memory, and in the store.
+
+A block holds here before the store is asked, as a takedown does. A list of them is imported in one act: all or none,
+and what is live among them is dark when the call returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from bisect import bisect_left, insort
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from streamd.errors import (
+    BlockError,
+    KeyRequestError,
+    ModerationStateError,
+    StoreUnavailableError,
+    TakedownNotFoundError,
+)
+from streamd.services.audit.audit_log import entry_of
+from streamd.services.audit.records import SERVER, AuditEntry
+from streamd.services.events.event import Event, EventType, rfc3339
+from streamd.services.keys.bars import Held
+from streamd.services.moderation.act_details import ActDetails
+from streamd.services.moderation.acts.act_writer import UnwrittenAct
+from streamd.services.moderation.acts.block import Block, BlockKind, BlockScope, checked_block
+from streamd.services.moderation.acts.takedown import CacheFault
+from streamd.services.moderation.ids import IdKind, new_id
+from streamd.services.moderation.target import Target, TargetKind
+from streamd.services.recording.recording_id import is_clip_id, is_recording_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from streamd.clock import Clock
+    from streamd.services.audit.records import Actor
+    from streamd.services.events.event import EventSink, Value
+    from streamd.services.keys.bars import Bars
+    from streamd.services.moderation.acts.act_writer import ActWriter
+    from streamd.services.moderation.acts.block_import import GivenBlock
+    from streamd.services.moderation.acts.block_store import BlockStore
+    from streamd.services.moderation.acts.purge import Purge
+    from streamd.services.moderation.acts.takedowns import LiveStreams
+    from streamd.services.playback.gate import PlaybackGate
+
+log = logging.getLogger(__name__)
+
+# 700 bytes each with their places: 70 MB. The lists that states publish have some ten thousand names.
+BLOCKS_MAX: Final = 100_000
+# A list is read and taken so many at a time, between which the loop serves others: a millisecond or two.
+STEP: Final = 200
+# Faults of a list that are told one by one.
+FAULTS_MAX: Final = 100
+# Names in an answer, of those that are live.
+NAMES_MAX: Final = 1_000
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """A block that was added, or was there already."""
+
+    block: Block
+    is_new: bool
+    closed: tuple[str, ...] = ()
+    """Names of the streams that were closed."""
+    unwritten: str = ""
+    """Why the store does not have it yet; empty where it does."""
+    caches: tuple[CacheFault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlockImport:
+    """A list that was taken, or looked at."""
+
+    id: str
+    """Of the import, in the audit log; empty for a look."""
+    added: int
+    """Blocks that are new."""
+    known: int
+    """Those that were there already."""
+    faults: tuple[str, ...]
+    """What is wrong with which line; with one, nothing was taken."""
+    faulty: int
+    """Lines with a fault."""
+    live: tuple[str, ...]
+    """Names of the channels that were live among them, ``NAMES_MAX`` at the most."""
+    closed: int = 0
+    """Streams that were closed."""
+    unwritten: str = ""
+
+
+class Blocks:
+    """Adds and removes blocks.
+
+    Args:
+        store: The blocks.
+        writer: Writes new ones.
+        clock: For all times.
+        bars: Who may not publish.
+        gate: Says who may watch.
+        streams: The live streams.
+        knows_countries: Whether the country of an address can be told.
+        purge: Tells caches in front.
+        tell: Gets the events.
+    """
+
+    def __init__(
+        self,
+        store: BlockStore,
+        writer: ActWriter,
+        clock: Clock,
+        *,
+        bars: Bars,
+        gate: PlaybackGate,
+        streams: LiveStreams,
+        knows_countries: Callable[[], bool],
+        purge: Purge,
+        tell: EventSink,
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._clock = clock
+        self._bars = bars
+        self._gate = gate
+        self._streams = streams
+        self._knows_countries = knows_countries
+        self._purge = purge
+        self._tell = tell
+        self._blocks: dict[str, Block] = {}
+        # In the order of the ids, which is that of a list's pages.
+        self._ids: list[str] = []
+        self._places: dict[tuple[str, str, str, tuple[str, ...]], str] = {}
+        self._of_channel = Held()
+        # Those that end by themselves.
+        self._ending: dict[str, datetime] = {}
+        self._fingerprint: tuple[object, ...] = ()
+        self._changes = 0
+        self._acts: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        """How many hold."""
+        return len(self._blocks)
+
+    @property
+    def hash_changes(self) -> int:
+        """Counts changes of any block: what was made of ``hashes`` before may be old."""
+        return self._changes
+
+    def hashes(self) -> frozenset[str]:
+        """The PDQ hashes that are blocked, 64 hexadecimal digits each."""
+        return frozenset(block.value for block in self._blocks.values() if block.kind is BlockKind.HASH)
+
+    def find(self, block_id: str) -> Block:
+        """One block.
+
+        Raises:
+            TakedownNotFoundError: There is none with this id.
+        """
+        block = self._blocks.get(block_id)
+        if block is None:
+            raise TakedownNotFoundError(f"there is no block {block_id}")
+        return block
+
+    def page(
+        self,
+        *,
+        kind: BlockKind | None = None,
+        scope: BlockScope | None = None,
+        search: str = "",
+        before: str = "",
+        limit: int,
+    ) -> tuple[list[Block], bool]:
+        """Blocks that hold, the newest first.
+
+        Args:
+            kind: Only of this kind.
+            scope: Only with this scope.
+            search: Only those that have this text in their value, order or reason.
+            before: Only those that are older than the one of this id; empty for all.
+            limit: How many at most.
+
+        Returns:
+            The blocks, and whether there are more.
+        """
+        found: list[Block] = []
+        last = bisect_left(self._ids, before) if before else len(self._ids)
+        for at in range(last - 1, -1, -1):
+            block = self._blocks[self._ids[at]]
+            if (kind is not None and block.kind is not kind) or (scope is not None and block.scope is not scope):
+                continue
+            if search and not any(search in text for text in (block.value, block.order, block.reason)):
+                continue
+            if len(found) == limit:
+                return found, True
+            found.append(block)
+        return found, False
+
+    def of_channel(self, channel: str) -> list[Block]:
+        """The blocks of a channel, the oldest first."""
+        return [self._blocks[block_id] for block_id in sorted(self._of_channel.holders(channel))]
+
+    async def start(self) -> None:
+        """Have what was blocked be so, before any door opens.
+
+        Raises:
+            StoreUnavailableError: It cannot be read.
+        """
+        self._fingerprint = await self._store.fingerprint()
+        for block in await self._store.all():
+            self._hold(block, tells=False)
+        for act in self._writer.waiting():
+            for block in act.blocks:
+                self._hold(block, tells=False)
+
+    async def recheck(self) -> None:
+        """Look for what another server on the same database has done.
+
+        Raises:
+            StoreUnavailableError: It cannot be read.
+        """
+        fingerprint = await self._store.fingerprint()
+        if fingerprint == self._fingerprint:
+            return
+        changes = self._changes
+        found = {block.id: block for block in await self._store.all()}
+        if changes != self._changes:
+            return
+        self._fingerprint = fingerprint
+        waiting = {block.id for act in self._writer.waiting() for block in act.blocks}
+        for block in [*self._blocks.values()]:
+            if block.id not in found and block.id not in waiting:
+                self._release(block)
+        news = [block for block in found.values() if block.id not in self._blocks]
+        for block in news:
+            self._hold(block, tells=False)
+        if news:
+            await self._darken(news)
+
+    async def add(
+        self,
+        *,
+        kind: str,
+        value: str,
+        scope: str = "",
+        countries: Sequence[str] = (),
+        until: datetime | None = None,
+        order: str = "",
+        reason: str = "",
+        actor: Actor,
+        allows_wide: bool = False,
+    ) -> BlockResult:
+        """Block something; it holds when this returns, and what is live of it is dark.
+
+        Args:
+            kind: A ``BlockKind``.
+            value: What is named.
+            scope: A ``BlockScope``; empty for ``publish``.
+            countries: Where, for viewers; none for everywhere.
+            until: When it ends by itself; None for never.
+            order: The order that it follows.
+            reason: In the actor's words.
+            actor: Who.
+            allows_wide: A network may be as wide as the world.
+
+        Raises:
+            BlockError: A part that cannot be.
+            KeyRequestError: A reason that cannot be.
+            ModerationStateError: The country of an address cannot be told here, or there are too many blocks.
+        """
+        now = self._clock.now()
+        block = checked_block(
+            block_id=new_id(IdKind.BLOCK, now),
+            kind=kind,
+            value=value,
+            scope=scope,
+            countries=countries,
+            until=until,
+            order=order,
+            reason=reason,
+            now=now,
+            by=actor.name,
+            allows_wide=allows_wide,
+        )
+        self._check_countries(block)
+        known = self._blocks.get(self._places.get(block.place, ""))
+        if known is not None and known.until == block.until:
+            return BlockResult(known, is_new=False)
+        self._check_room(1)
+        task: asyncio.Task[BlockResult] = asyncio.create_task(self._add(block, actor))
+        return await asyncio.shield(self._kept(task))
+
+    async def remove(self, block_id: str, *, actor: Actor, reason: str = "") -> Block:
+        """End a block; returns it.
+
+        Raises:
+            TakedownNotFoundError: There is none with this id.
+            StoreUnavailableError: It could not be written; the block holds.
+        """
+        block = self.find(block_id)
+        if any(block_id in {each.id for each in act.blocks} for act in self._writer.waiting()):
+            raise StoreUnavailableError("the key store does not have the block yet: it holds until it does")
+        now = self._clock.now()
+        await self._store.remove([block_id], [entry_of(now, actor, "block.removed", **_row(block, reason))])
+        self._release(block)
+        log.info("block.removed", extra={"block": block_id, "kind": block.kind.value, "by": actor.name})
+        self._tell(Event(EventType.BLOCK_REMOVED, now, _about(block) | {"by": actor.name, "reason": reason}))
+        return block
+
+    async def import_all(
+        self,
+        given: Iterable[GivenBlock],
+        *,
+        actor: Actor,
+        only_checks: bool,
+        allows_wide: bool = False,
+        order: str = "",
+        reason: str = "",
+    ) -> BlockImport:
+        """Take a list, all or none; what is live among it is dark when this returns.
+
+        Args:
+            given: Its lines.
+            actor: Who.
+            only_checks: Nothing is taken.
+            allows_wide: A network may be as wide as the world.
+            order: The order that all of them follow that name none.
+            reason: Likewise.
+
+        Raises:
+            ModerationStateError: There are too many blocks.
+        """
+        now = self._clock.now()
+        new: list[Block] = []
+        faults: list[str] = []
+        faulty = known = 0
+        seen: set[tuple[str, str, str, tuple[str, ...]]] = set()
+        for number, each in enumerate(given):
+            if number % STEP == STEP - 1:
+                await asyncio.sleep(0)
+            try:
+                if each.fault:
+                    raise BlockError("line", each.fault)
+                block = checked_block(
+                    block_id=new_id(IdKind.BLOCK, now),
+                    kind=each.kind,
+                    value=each.value,
+                    scope=each.scope,
+                    countries=each.countries,
+                    until=each.until,
+                    order=each.order or order,
+                    reason=each.reason or reason,
+                    now=now,
+                    by=actor.name,
+                    allows_wide=allows_wide,
+                )
+                self._check_countries(block)
+            except (BlockError, KeyRequestError, ModerationStateError) as exc:
+                faulty += 1
+                if len(faults) < FAULTS_MAX:
+                    faults.append(f"line {each.line}: {exc}")
+                continue
+            if block.place in self._places or block.place in seen:
+                known += 1
+                continue
+            seen.add(block.place)
+            new.append(block)
+            self._check_room(len(new))
+        # Ids of one millisecond are random in their order; a list keeps its own.
+        ids = sorted(block.id for block in new)
+        new = [replace(block, id=block_id) for block, block_id in zip(new, ids, strict=True)]
+        live = self._live_among(new)
+        if faulty or only_checks or not new:
+            return BlockImport("", len(new), known, tuple(faults), faulty, live[:NAMES_MAX])
+        task = asyncio.create_task(self._import(new, known, live, actor, now, order or reason))
+        return await asyncio.shield(self._kept(task))
+
+    async def look(self) -> None:
+        """End what has ended by itself; called about once a second.
+
+        Raises:
+            StoreUnavailableError: It could not be written, and is tried again.
+        """
+        now = self._clock.now()
+        over = [self._blocks[block_id] for block_id, until in self._ending.items() if until <= now]
+        if not over:
+            return
+        for block in over:
+            # It has said itself that it ends: that needs no store.
+            self._release(block, forgets=False)
+        entries = [entry_of(now, SERVER, "block.removed", **_row(block, "its time was over")) for block in over]
+        await self._store.remove([block.id for block in over], entries)
+        for block in over:
+            self._forget(block)
+            self._tell(Event(EventType.BLOCK_REMOVED, now, _about(block) | {"by": SERVER.name, "reason": "over"}))
+
+    async def close(self) -> None:
+        """Let the acts that are under way come to their end."""
+        while self._acts:
+            await asyncio.wait({*self._acts})
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    async def _add(self, block: Block, actor: Actor) -> BlockResult:
+        self._hold(block, tells=True)
+        closed = await self._close_barred(block)
+        entry = entry_of(block.added_at, actor, "block.added", **_row(block, block.reason))
+        unwritten, faults = await asyncio.gather(
+            self._writer.write(UnwrittenAct(block.id, entry, blocks=(block,))), self._purge.tell(_paths([block]))
+        )
+        log.info(
+            "block.added",
+            extra={
+                "block": block.id,
+                "kind": block.kind.value,
+                "scope": block.scope.value,
+                "by": actor.name,
+                "closed": closed,
+            },
+        )
+        told: dict[str, Value] = {"by": actor.name, "reason": block.reason, "closed": closed}
+        self._tell(Event(EventType.BLOCK_ADDED, block.added_at, _about(block) | told))
+        return BlockResult(block, is_new=True, closed=tuple(closed), unwritten=unwritten, caches=faults)
+
+    async def _import(
+        self, new: Sequence[Block], known: int, live: tuple[str, ...], actor: Actor, now: datetime, words: str
+    ) -> BlockImport:
+        # What is live first, in one step: then the rest, in which nobody is.
+        for number, block in enumerate(sorted(new, key=lambda block: block.value not in live)):
+            if number >= len(live) and number % STEP == STEP - 1:
+                await asyncio.sleep(0)
+            self._hold(block, tells=False)
+        closed = await self._darken(new)
+        import_id = new[0].id
+        entry = AuditEntry(
+            now,
+            actor.name,
+            "block.imported",
+            actor.address,
+            reason=ActDetails(territorial_scope=_territory(new)).text(words),
+            count=len(new),
+            subject=import_id,
+        )
+        unwritten = await self._writer.write(UnwrittenAct(import_id, entry, blocks=tuple(new)))
+        await self._purge.tell(_paths([block for block in new if block.value in live]))
+        log.info("blocks.imported", extra={"blocks": len(new), "by": actor.name, "closed": closed[:NAMES_MAX]})
+        told: dict[str, Value] = {"blocks": len(new), "known": known, "by": actor.name, "closed": closed[:NAMES_MAX]}
+        self._tell(Event(EventType.BLOCKS_IMPORTED, now, told))
+        return BlockImport(import_id, len(new), known, (), 0, live[:NAMES_MAX], len(closed), unwritten)
+
+    async def _darken(self, added: Sequence[Block]) -> list[str]:
+        """Close and cut what some blocks bar."""
+        if any(block.scope is BlockScope.VIEW for block in added):
+            self._gate.tell_blocked("")
+        return await self._streams.close_barred(self._bars.bars)
+
+    async def _close_barred(self, block: Block) -> list[str]:
+        if block.scope is BlockScope.VIEW or block.kind is BlockKind.HASH:
+            return []
+        return await self._streams.close_barred(self._bars.bars)
+
+    def _live_among(self, blocks: Sequence[Block]) -> tuple[str, ...]:
+        names = {block.value for block in blocks if block.names_channel}
+        live = [channel.name for channel in self._streams.channels()]
+        return tuple(name for name in live if name in names) if names else ()
+
+    def _kept(self, task: asyncio.Task[_Result]) -> asyncio.Task[_Result]:
+        self._acts.add(task)
+        task.add_done_callback(self._acts.discard)
+        return task
+
+    def _check_room(self, count: int) -> None:
+        if len(self._blocks) + count > BLOCKS_MAX:
+            raise ModerationStateError(f"{BLOCKS_MAX:,} blocks are kept at the most: remove some that are over")
+
+    def _check_countries(self, block: Block) -> None:
+        if (block.countries or block.kind is BlockKind.COUNTRY) and not self._knows_countries():
+            raise ModerationStateError(
+                "the country of an address cannot be told here: [playback] geoip_file has to name a database"
+            )
+
+    def _hold(self, block: Block, *, tells: bool) -> None:
+        self._changes += 1
+        if block.id not in self._blocks:
+            insort(self._ids, block.id)
+        if block.names_channel:
+            self._of_channel.add(block.value, block.id)
+        self._blocks[block.id] = block
+        self._places[block.place] = block.id
+        if block.until is not None:
+            self._ending[block.id] = block.until
+        if block.scope is BlockScope.VIEW:
+            self._gate.block(block.view, block.id, tells=tells)
+            return
+        match block.kind:
+            case BlockKind.CHANNEL | BlockKind.USER:
+                self._bars.channels.add(block.value, block.id)
+            case BlockKind.KEY:
+                self._bars.keys.add(block.value, block.id)
+            case BlockKind.NETWORK:
+                self._bars.networks.add(ipaddress.ip_network(block.value), block.id)
+            case BlockKind.COUNTRY:
+                self._bars.countries.add(block.value, block.id)
+            case BlockKind.HASH:
+                # The machine asks for them.
+                pass
+
+    def _release(self, block: Block, *, forgets: bool = True) -> None:
+        self._changes += 1
+        if forgets:
+            self._forget(block)
+        if block.scope is BlockScope.VIEW:
+            self._gate.unblock(block.view, block.id)
+            return
+        match block.kind:
+            case BlockKind.CHANNEL | BlockKind.USER:
+                self._bars.channels.remove(block.value, block.id)
+            case BlockKind.KEY:
+                self._bars.keys.remove(block.value, block.id)
+            case BlockKind.NETWORK:
+                self._bars.networks.remove(ipaddress.ip_network(block.value), block.id)
+            case BlockKind.COUNTRY:
+                self._bars.countries.remove(block.value, block.id)
+            case BlockKind.HASH:
+                pass
+
+    def _forget(self, block: Block) -> None:
+        if self._blocks.pop(block.id, None) is not None:
+            del self._ids[bisect_left(self._ids, block.id)]
+        self._of_channel.remove(block.value, block.id)
+        self._ending.pop(block.id, None)
+        if self._places.get(block.place) == block.id:
+            del self._places[block.place]
+
+
+def _row(block: Block, words: str) -> dict[str, str | None]:
+    """What the row of the audit log says of a block."""
+    is_channel = block.names_channel and not _is_recorded(block.value)
+    named = "" if is_channel else f"{block.kind.value} {block.value}"
+    said = " ".join(filter(None, (named, f"at {block.scope.value}", f"by order {block.order}" if block.order else "")))
+    return {
+        "user": block.value if is_channel else None,
+        "stream": block.value if is_channel else None,
+        "key_id": block.value if block.kind is BlockKind.KEY else None,
+        "reason": ActDetails(territorial_scope=block.countries).text(f"{said}. {words}".rstrip(". ")),
+        "subject": block.id,
+    }
+
+
+def _about(block: Block) -> dict[str, Value]:
+    is_channel = block.names_channel and not _is_recorded(block.value)
+    return {
+        "user": block.value if is_channel else "",
+        "block_id": block.id,
+        "kind": block.kind.value,
+        "value": block.value,
+        "scope": block.scope.value,
+        "countries": list(block.countries),
+        "until": None if block.until is None else rfc3339(block.until),
+        "order": block.order,
+    }
+
+
+def _paths(blocks: Sequence[Block]) -> list[str]:
+    """The paths below which caches may have something of what is blocked."""
+    paths: list[str] = []
+    for block in blocks:
+        if block.names_channel:
+            kind = TargetKind.CLIP if is_clip_id(block.value) else TargetKind.CHANNEL
+            kind = TargetKind.RECORDING if is_recording_id(block.value) else kind
+            paths += Target(kind, block.value, block.value).paths
+    return paths
+
+
+def _is_recorded(value: str) -> bool:
+    return is_recording_id(value) or is_clip_id(value)
+
+
+def _territory(blocks: Sequence[Block]) -> tuple[str, ...]:
+    return tuple(sorted({country for block in blocks for country in block.countries}))

@@ -1,0 +1,1 @@
+"""Reports, the cases that they join, decisions, and complaints about them."""

@@ -1,0 +1,370 @@
+"""Cases, decisions and their history in the database: every act is one transaction with its audit row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, func, insert, or_, select, update
+
+from streamd.errors import CaseStateError
+from streamd.services.audit.audit_log import append_entries
+from streamd.services.moderation.cases import reporter_record
+from streamd.services.moderation.cases.case_records import (
+    ALL_CASES,
+    Act,
+    Case,
+    CaseFilter,
+    CaseState,
+    Decision,
+    HistoryEntry,
+    NewReport,
+    Outcome,
+)
+from streamd.services.moderation.cases.case_rows import (
+    HISTORY_MAX,
+    case_entry,
+    case_from,
+    case_of,
+    decision_of,
+    decision_row,
+    find_decision,
+    held,
+    note,
+    open_case,
+    state_before,
+)
+from streamd.services.moderation.cases.priority import Weight, priority_of
+from streamd.services.moderation.cases.report_store import new_case
+from streamd.services.moderation.ids import IdKind, new_id
+from streamd.services.store.page import Page
+from streamd.services.store.schema import case_history, cases, decisions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from streamd.services.audit.records import Actor
+    from streamd.services.moderation.act_details import ActDetails
+    from streamd.services.moderation.acts.takedown import Takedown
+    from streamd.services.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class BegunDecision:
+    """A decision that is written, and not carried out yet."""
+
+    case: Case
+    """As it was before."""
+    decision: Decision
+
+
+class CaseStore:
+    """Cases in one database.
+
+    Args:
+        database: The key store's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    # -- cases ----------------------------------------------------------------------------------
+
+    async def find(self, case_id: str) -> Case | None:
+        """Find a case; None where there is none.
+
+        Raises:
+            StoreUnavailableError: It could not be read.
+        """
+        async with self.database.reading() as connection:
+            row = (await connection.execute(select(cases).where(cases.c.id == case_id))).one_or_none()
+        return None if row is None else case_from(row)
+
+    async def page(
+        self, found: CaseFilter = ALL_CASES, *, by_priority: bool = True, after: str = "", limit: int
+    ) -> Page[Case]:
+        """Cases, those that come first or the newest first.
+
+        Args:
+            found: Which.
+            by_priority: The most urgent first; else the newest.
+            after: Only those that come after the case of this id; empty for all.
+            limit: How many at most.
+
+        Raises:
+            StoreUnavailableError: They could not be read.
+        """
+        order = (cases.c.priority.desc(), cases.c.id.desc()) if by_priority else (cases.c.id.desc(),)
+        query = select(cases).order_by(*order).limit(limit + 1)
+        if found.state is not None:
+            query = query.where(cases.c.state == found.state)
+        if found.channel:
+            query = query.where(cases.c.channel == found.channel)
+        if found.claimed_by:
+            query = query.where(cases.c.claimed_by == found.claimed_by)
+        if after and by_priority:
+            last = select(cases.c.priority).where(cases.c.id == after).scalar_subquery()
+            query = query.where(or_(cases.c.priority < last, and_(cases.c.priority == last, cases.c.id < after)))
+        elif after:
+            query = query.where(cases.c.id < after)
+        async with self.database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return Page([case_from(row) for row in rows[:limit]], has_more=len(rows) > limit)
+
+    async def counts(self) -> dict[CaseState, int]:
+        """How many cases there are in each state."""
+        query = select(cases.c.state, func.count()).group_by(cases.c.state)
+        async with self.database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return {CaseState(state): number for state, number in rows}
+
+    async def history(self, case_id: str) -> list[HistoryEntry]:
+        """What was done in a case, in order."""
+        query = select(case_history).where(case_history.c.case_id == case_id).order_by(case_history.c.sequence)
+        async with self.database.reading() as connection:
+            rows = await connection.execute(query.limit(HISTORY_MAX))
+            return [HistoryEntry(row.sequence, row.at, row.actor, row.act, row.text) for row in rows]
+
+    async def claim(self, case_id: str, *, takes_over: bool, now: datetime, by: Actor) -> Case:
+        """Give a case to a moderator.
+
+        Raises:
+            CaseNotFoundError: There is none.
+            CaseStateError: It is decided; or another has it, and it is not taken over.
+            StoreUnavailableError: It could not be written.
+        """
+        async with self.database.writing() as connection:
+            found = await held(connection, case_id)
+            if found.state is CaseState.DECIDED:
+                raise CaseStateError("the case is decided; reopen it first")
+            if found.claimed_by == by.name:
+                return found
+            if found.claimed_by and not takes_over:
+                raise CaseStateError(f"{found.claimed_by} has the case; take it over, or leave it to them")
+            values = {"state": CaseState.CLAIMED.value, "claimed_by": by.name, "claimed_at": now}
+            await connection.execute(update(cases).where(cases.c.id == case_id).values(values))
+            said = f"taken over from {found.claimed_by}" if found.claimed_by else ""
+            await note(connection, case_id, now, by.name, Act.CLAIMED, said)
+            await append_entries(connection, [case_entry(now, by, "case.claimed", found, words=said)])
+            return await held(connection, case_id)
+
+    async def note(self, case_id: str, text: str, *, now: datetime, by: Actor) -> Case:
+        """Write a note into a case, for whoever looks at it after.
+
+        Raises:
+            CaseNotFoundError: There is none.
+            CaseStateError: It has too many.
+            StoreUnavailableError: It could not be written.
+        """
+        async with self.database.writing() as connection:
+            found = await held(connection, case_id)
+            await note(connection, case_id, now, by.name, Act.NOTED, text)
+            await append_entries(connection, [case_entry(now, by, "case.noted", found)])
+            return found
+
+    async def begin_decision(
+        self,
+        case_id: str,
+        outcome: Outcome,
+        statement: dict[str, Any],
+        reason: str,
+        *,
+        is_unfounded: bool,
+        now: datetime,
+        by: Actor,
+    ) -> BegunDecision:
+        """Write a decision, so that nobody else decides; what it takes down is taken down after this.
+
+        Raises:
+            CaseNotFoundError: There is no such case.
+            CaseStateError: Somebody has decided it, or another has it.
+            StoreUnavailableError: It could not be written.
+        """
+        async with self.database.writing() as connection:
+            found = await held(connection, case_id)
+            if found.state is CaseState.DECIDED:
+                last = await find_decision(connection, found.decision_id or "")
+                raise CaseStateError(f"{last.actor if last else 'somebody'} has decided the case; reopen it first")
+            if found.claimed_by not in ("", by.name):
+                raise CaseStateError(f"{found.claimed_by} has the case; take it over, or leave it to them")
+            decision = Decision(
+                new_id(IdKind.DECISION, now), case_id, now, by.name, outcome, reason, statement, "", is_unfounded, None
+            )
+            await connection.execute(insert(decisions).values(decision_row(decision)))
+            values = {"state": CaseState.DECIDED.value, "decision_id": decision.id, "open_key": None}
+            await connection.execute(update(cases).where(cases.c.id == case_id).values(values))
+            return BegunDecision(found, decision)
+
+    async def end_decision(
+        self, begun: BegunDecision, takedown_id: str, *, details: ActDetails, now: datetime, by: Actor
+    ) -> Decision:
+        """Write that a decision was carried out, with its row of the audit log.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        decision = begun.decision
+        async with self.database.writing() as connection:
+            changed = update(decisions).where(decisions.c.id == decision.id).values(takedown_id=takedown_id)
+            await connection.execute(changed)
+            said = decision.outcome.value + (f": {decision.reason}" if decision.reason else "")
+            await note(connection, begun.case.id, now, by.name, Act.DECIDED, said, is_needed=True)
+            await reporter_record.note_decision(
+                self.database,
+                connection,
+                begun.case.id,
+                decision.outcome,
+                is_unfounded=decision.is_unfounded,
+                now=now,
+            )
+            row = case_entry(now, by, "case.decided", begun.case, words=decision.reason, details=details)
+            await append_entries(connection, [row])
+            found = await find_decision(connection, decision.id)
+            assert found is not None, "it was written"
+            return found
+
+    async def undo_decision(self, begun: BegunDecision) -> None:
+        """Take back a decision that could not be carried out: the case is as it was."""
+        async with self.database.writing() as connection:
+            await connection.execute(decisions.delete().where(decisions.c.id == begun.decision.id))
+            await self._reopen(connection, begun.case, begun.case.state, begun.case.decision_id)
+
+    async def unfinished_decisions(self) -> list[BegunDecision]:
+        """Decisions of a server that ended before it had carried them out."""
+        query = (
+            select(cases, decisions.c.id.label("begun"))
+            .join(decisions, decisions.c.id == cases.c.decision_id)
+            .where(cases.c.state == CaseState.DECIDED, decisions.c.outcome == Outcome.TAKEN_DOWN)
+            .where(decisions.c.takedown_id == "")
+        )
+        async with self.database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        found = []
+        for row in rows:
+            values = row._asdict()
+            decision_id = values.pop("begun")
+            before = case_of(values | {"decision_id": None, "state": state_before(values["claimed_by"]).value})
+            decision = await self.decision(decision_id)
+            assert decision is not None, "it was joined"
+            found.append(BegunDecision(before, decision))
+        return found
+
+    async def reopen(self, case_id: str, reason: str, *, act: Act = Act.REOPENED, now: datetime, by: Actor) -> Case:
+        """Have a decided case decided anew; what was taken down stays so until it is restored.
+
+        Raises:
+            CaseNotFoundError: There is none.
+            CaseStateError: It is not decided; or another is open about the same.
+            StoreUnavailableError: It could not be written.
+        """
+        async with self.database.writing() as connection:
+            found = await held(connection, case_id)
+            if found.state is not CaseState.DECIDED:
+                raise CaseStateError("the case is open")
+            await self._reopen(connection, found, CaseState.OPEN, found.decision_id)
+            await note(connection, case_id, now, by.name, act, reason)
+            await append_entries(connection, [case_entry(now, by, "case.reopened", found, words=reason)])
+            return await held(connection, case_id)
+
+    async def _reopen(
+        self, connection: AsyncConnection, found: Case, state: CaseState, decision_id: str | None
+    ) -> None:
+        key = f"{found.target.kind.value}:{found.target.id}:{found.category.value}"
+        other = await open_case(connection, key)
+        if other is not None and other.id != found.id:
+            raise CaseStateError(f"there is an open case about the same: {other.id}")
+        values = {
+            "state": state.value,
+            "open_key": key,
+            "decision_id": decision_id,
+            "claimed_by": found.claimed_by if state is CaseState.CLAIMED else "",
+            "claimed_at": found.claimed_at if state is CaseState.CLAIMED else None,
+        }
+        await connection.execute(update(cases).where(cases.c.id == found.id).values(values))
+
+    async def note_machine(self, case_id: str, *, factor: float, is_on_top: bool, summary: str) -> Case:
+        """Set what a machine makes of a case: how soon it should be looked at, and why.
+
+        Raises:
+            CaseNotFoundError: There is none.
+            StoreUnavailableError: It could not be written.
+        """
+        async with self.database.writing() as connection:
+            found = await held(connection, case_id)
+            on_top = found.is_on_top or is_on_top
+            weight = Weight(
+                found.category,
+                found.reporters,
+                found.records,
+                found.has_flagger,
+                found.viewers,
+                factor,
+                is_on_top=on_top,
+            )
+            values = {
+                "machine_factor": factor,
+                "is_on_top": on_top,
+                "machine_summary": summary,
+                "priority": priority_of(weight),
+            }
+            await connection.execute(update(cases).where(cases.c.id == case_id).values(values))
+            return await held(connection, case_id)
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    async def decision(self, decision_id: str) -> Decision | None:
+        """Find a decision; None where there is none."""
+        async with self.database.reading() as connection:
+            return await find_decision(connection, decision_id)
+
+    async def decision_behind(self, takedown: Takedown) -> Decision | None:
+        """The decision that a takedown carries out; of one that was made outside of a case, a case is made for it.
+
+        Its ids are those of the takedown, so that it is made once.
+
+        Returns:
+            The decision; None where the case of the takedown has none of it.
+
+        Raises:
+            StoreUnavailableError: It could not be written.
+        """
+        if takedown.case_id:
+            query = select(decisions).where(
+                decisions.c.case_id == takedown.case_id, decisions.c.takedown_id == takedown.id
+            )
+            async with self.database.reading() as connection:
+                row = (await connection.execute(query)).one_or_none()
+            return None if row is None else decision_of(row)
+        ulid = takedown.id.removeprefix(IdKind.TAKEDOWN.value)
+        case_id, decision_id = IdKind.CASE.value + ulid, IdKind.DECISION.value + ulid
+        decision = Decision(
+            decision_id,
+            case_id,
+            takedown.made_at,
+            takedown.made_by,
+            Outcome.TAKEN_DOWN,
+            "",
+            takedown.statement.as_json(),
+            takedown.id,
+            False,
+            None,
+        )
+        unreported = NewReport("", takedown.target, takedown.statement.category, takedown.made_at, "")
+        values = new_case(unreported, takedown.made_at, takedown.statement.source_type) | {
+            "id": case_id,
+            "open_key": None,
+            "state": CaseState.DECIDED.value,
+            "decision_id": decision_id,
+        }
+        async with self.database.writing() as connection:
+            await connection.execute(self.database.insert_new(cases).values(values))
+            await connection.execute(self.database.insert_new(decisions).values(decision_row(decision)))
+            return await find_decision(connection, decision_id)
+
+    async def decisions_of(self, case_id: str) -> list[Decision]:
+        """The decisions of a case, the first first; another follows one that was reopened."""
+        query = select(decisions).where(decisions.c.case_id == case_id).order_by(decisions.c.id).limit(HISTORY_MAX)
+        async with self.database.reading() as connection:
+            return [decision_of(row) for row in await connection.execute(query)]

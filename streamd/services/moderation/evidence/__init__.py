@@ -1,0 +1,1 @@
+"""Evidence of what was reported: kept, chained, stamped, read."""
