@@ -192,7 +192,7 @@ class PublicDoor:
             menu = ReportMenu()
             reports = ReportRoutes(rooms.desk, menu)
             report_pages = ReportPages(rooms.desk, menu, pages.files, services.clock)
-            decisions = OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals, rooms.desk.cases.store)
+            decisions = OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals)
             transparency = self._transparency(pages.files, rooms.counts)
         studio = Studio(
             keys=services.verifier,

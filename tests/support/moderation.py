@@ -73,6 +73,10 @@ class StandInTakedowns:
             raise TakedownNotFoundError(takedown_id)
         return self.kept[takedown_id]
 
+    async def of_case(self, case_id: str, since: datetime) -> Takedown | None:
+        found = (each for each in self.kept.values() if each.case_id == case_id and each.made_at >= since)
+        return next(found, None)
+
     async def restore(self, takedown_id: str, *, actor: Actor, reason: str) -> None:
         if self.fails:
             raise StoreUnavailableError("the disk is full")

@@ -103,13 +103,14 @@ class Moderation:
         self._listeners.append(on_change)
 
     async def start(self) -> None:
-        """Read what has to be known, and take back what was left half done.
+        """Read what has to be known, and finish what was left half done.
 
         Raises:
             StoreUnavailableError: The store cannot be read.
         """
         self._receipts = Receipts(await self._report_store.secret())
         await self.cases.start()
+        await self.appeals.start()
 
     async def close(self) -> None:
         """Write what waits, and finish what was begun."""
@@ -118,7 +119,12 @@ class Moderation:
         await self.follow_ups.close()
 
     async def look(self) -> None:
-        """Forget who reported what was decided long ago; called about once a second."""
+        """Finish what was left half done, and forget who reported what was decided long ago; once a second or so."""
+        try:
+            await self.cases.look()
+            await self.appeals.look()
+        except StoreUnavailableError as exc:
+            log.debug("moderation.unsettled", extra={"reason": str(exc)})
         now = self._clock.monotonic()
         if now < self._next_forget_at:
             return

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from streamd.services.moderation.acts.enforcement import Enforcement
     from streamd.services.moderation.acts.takedown import Takedown
     from streamd.services.moderation.cases.appeals import Appeals
-    from streamd.services.moderation.cases.case_store import CaseStore
 
 # The newest; a broadcaster with more has other worries.
 DECISIONS_MAX = 20
@@ -25,16 +24,12 @@ class OwnDecisionDesk:
     Args:
         enforcement: What is taken down and blocked.
         appeals: Gives the token of a complaint; None where none are taken.
-        cases: Knows what decided them.
     """
 
-    def __init__(
-        self, enforcement: Enforcement, appeals: Appeals | None = None, cases: CaseStore | None = None
-    ) -> None:
+    def __init__(self, enforcement: Enforcement, appeals: Appeals | None = None) -> None:
         self._takedowns = enforcement.takedowns
         self._blocks = enforcement.blocks
         self._appeals = appeals
-        self._cases = cases
 
     def count(self, user: str) -> int:
         """How many takedowns and blocks of a channel hold; nothing is read for that."""
@@ -47,19 +42,14 @@ class OwnDecisionDesk:
             StoreUnavailableError: They could not be read.
         """
         page = await self._takedowns.page(channel=user, limit=DECISIONS_MAX)
-        found = [OwnDecision.of_takedown(each, await self._complaint(each)) for each in page.items]
+        found = [OwnDecision.of_takedown(each, self._complaint(each)) for each in page.items]
         found += [OwnDecision.of_block(block) for block in self._blocks.of_channel(user)[-DECISIONS_MAX:]]
         found.sort(key=lambda decision: decision.at, reverse=True)
         return OwnDecisions(decisions=found)
 
-    async def _complaint(self, takedown: Takedown) -> Complaint | None:
+    def _complaint(self, takedown: Takedown) -> Complaint | None:
         """What a complaint about a takedown is made with, where it stands."""
-        if self._appeals is None or self._cases is None or takedown.restored_at is not None:
+        if self._appeals is None or takedown.restored_at is not None:
             return None
-        if not takedown.case_id:
-            # It gets a case with the complaint.
-            return Complaint(decision=takedown.id, token=self._appeals.token_for(takedown.id))
-        for decision in await self._cases.decisions_of(takedown.case_id):
-            if decision.takedown_id == takedown.id:
-                return Complaint(decision=decision.id, token=self._appeals.token_for(decision.id))
-        return None
+        # A takedown is named, whatever it decides: it has a case at the latest when somebody complains.
+        return Complaint(decision=takedown.id, token=self._appeals.token_for(takedown.id))

@@ -70,6 +70,18 @@ class TakedownStore:
             raise TakedownNotFoundError(f"there is no takedown {takedown_id}")
         return _takedown(row)
 
+    async def of_case(self, case_id: str, since: datetime) -> Takedown | None:
+        """The first takedown that was made for a case since a time; None where there is none.
+
+        Raises:
+            StoreUnavailableError: It could not be read.
+        """
+        table = takedowns.c
+        query = select(takedowns).where(table.case_id == case_id, table.made_at >= since).order_by(table.id).limit(1)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else _takedown(row)
+
     async def page(
         self, *, channel: str = "", target: str = "", stands: bool | None = None, before: str = "", limit: int
     ) -> Page[Takedown]:

@@ -243,6 +243,17 @@ class Takedowns:
                 return act.takedown
         return await self._store.find(takedown_id)
 
+    async def of_case(self, case_id: str, since: datetime) -> Takedown | None:
+        """The first takedown that was made for a case since a time; None where there is none.
+
+        Raises:
+            StoreUnavailableError: It could not be read.
+        """
+        for act in self._writer.waiting():
+            if act.takedown is not None and act.takedown.case_id == case_id and act.takedown.made_at >= since:
+                return act.takedown
+        return await self._store.of_case(case_id, since)
+
     async def page(
         self, *, channel: str = "", target: str = "", stands: bool | None = None, before: str = "", limit: int
     ) -> Page[Takedown]:

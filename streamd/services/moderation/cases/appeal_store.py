@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, and_, exists, func, or_, select, update
 
 from streamd.errors import CaseStateError
 from streamd.services.audit.audit_log import append_entries
 from streamd.services.audit.records import Actor
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases import reporter_record
-from streamd.services.moderation.cases.case_records import Act, Appeal, AppealState, Case, Decision, Party
+from streamd.services.moderation.cases.case_records import (
+    Act,
+    Appeal,
+    AppealState,
+    Case,
+    CaseState,
+    Decision,
+    Outcome,
+    Party,
+)
 from streamd.services.moderation.cases.case_rows import case_entry, note
 from streamd.services.moderation.cases.report_store import PUBLIC
 from streamd.services.store.page import Page
-from streamd.services.store.schema import appeals, decisions
+from streamd.services.store.schema import appeals, cases, decisions, takedowns
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -146,6 +155,27 @@ class AppealStore:
             await append_entries(connection, [entry])
             row = (await connection.execute(select(*_COLUMNS).where(appeals.c.id == appeal.id))).one()
             return _appeal(row)
+
+    async def unfinished(self, before: datetime) -> list[Appeal]:
+        """The appeals that have reversed a decision up to a time which is not undone: what was dark still is.
+
+        Raises:
+            StoreUnavailableError: It could not be read.
+        """
+        is_dark = exists().where(takedowns.c.id == decisions.c.takedown_id, takedowns.c.restored_at.is_(None))
+        is_closed = exists().where(cases.c.decision_id == decisions.c.id, cases.c.state == CaseState.DECIDED)
+        left = or_(
+            and_(decisions.c.outcome == Outcome.TAKEN_DOWN, is_dark),
+            and_(decisions.c.outcome == Outcome.NO_ACTION, is_closed),
+        )
+        query = (
+            select(*_COLUMNS)
+            .join(decisions, decisions.c.id == appeals.c.decision_id)
+            .where(appeals.c.state == AppealState.REVERSED, appeals.c.decided_at <= before, left)
+            .order_by(appeals.c.id)
+        )
+        async with self._database.reading() as connection:
+            return [_appeal(row) for row in await connection.execute(query)]
 
     async def undo(self, appeal: Appeal, decision: Decision, now: datetime) -> None:
         """Take back a decision over an appeal that could not be carried out."""

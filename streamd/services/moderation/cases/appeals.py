@@ -17,20 +17,23 @@ from streamd.errors import (
     ModerationStateError,
     OwnDecisionError,
     ReportRefusedError,
+    StoreUnavailableError,
     TakedownNotFoundError,
 )
+from streamd.services.audit.records import Actor
 from streamd.services.events.event import Event, EventType, Value
 from streamd.services.keys.request import REASON_LENGTH_MAX
 from streamd.services.moderation.cases.case_records import Act, Appeal, AppealState, Case, Decision, Outcome, Party
+from streamd.services.moderation.cases.cases import SETTLE_INTERVAL_S, UNDER_WAY
 from streamd.services.moderation.cases.reports import EXPLANATION_LENGTH_MAX, said
 from streamd.services.moderation.ids import IdKind, is_id, new_id, reference_of
 from streamd.services.operators.records import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from streamd.clock import Clock
-    from streamd.services.audit.records import Actor
     from streamd.services.events.event import EventSink
     from streamd.services.moderation.cases.appeal_store import AppealStore
     from streamd.services.moderation.cases.cases import Cases
@@ -72,6 +75,30 @@ class Appeals:
         self._receipts = receipts
         self._tell = tell
         self._on_change = on_change
+        # Ids of the appeals that are being decided here.
+        self._under_way: set[str] = set()
+        self._next_settle_at = clock.monotonic() + SETTLE_INTERVAL_S
+
+    async def start(self) -> None:
+        """Undo what was reversed by a server before this one, and not undone.
+
+        Raises:
+            StoreUnavailableError: It cannot be read.
+        """
+        # What another server on the same database decides in this moment is its own.
+        is_alone = self._cases.store.database.is_sqlite
+        await self._settle(self._clock.now() - (timedelta() if is_alone else UNDER_WAY))
+
+    async def look(self) -> None:
+        """Undo what was reversed and not undone; called about once a second.
+
+        Raises:
+            StoreUnavailableError: It cannot be read.
+        """
+        now = self._clock.monotonic()
+        if now >= self._next_settle_at:
+            self._next_settle_at = now + SETTLE_INTERVAL_S
+            await self._settle(self._clock.now() - UNDER_WAY)
 
     def token_for(self, decision_id: str) -> str:
         """The token by which the broadcaster complains, to be shown with the statement of reasons.
@@ -155,18 +182,42 @@ class Appeals:
             raise CaseStateError(f"{appeal.decided_by} has decided the appeal")
         state = AppealState.REVERSED if is_reversed else AppealState.UPHELD
         now = self._clock.now()
-        decided = await self.store.decide(appeal, found, decision, state, reason, now=now, by=by)
-        if is_reversed:
-            try:
-                await self._undo(found, decision, reason, by)
-            except Exception:
-                # Whoever decided tries again; what is back already stays so.
-                await self.store.undo(appeal, decision, now)
-                raise
+        self._under_way.add(appeal.id)
+        try:
+            decided = await self.store.decide(appeal, found, decision, state, reason, now=now, by=by)
+            if is_reversed:
+                try:
+                    await self._undo(found, decision, reason, by)
+                except Exception:
+                    # Whoever decided tries again; what is back already stays so. Where even this cannot be written, a
+                    # later look undoes the decision.
+                    await self.store.undo(appeal, decision, now)
+                    raise
+        finally:
+            self._under_way.discard(appeal.id)
         log.info("appeal.decided", extra={"appeal": appeal.id, "state": state.value, "by": by.name})
         self._tell(Event(EventType.APPEAL_DECIDED, now, _about(decided, found) | {"reason": reason}))
         self._on_change()
         return decided
+
+    async def _settle(self, before: datetime) -> None:
+        """Undo the decisions that were reversed before a time, and that nobody has undone."""
+        for appeal in await self.store.unfinished(before):
+            decision = await self._cases.store.decision(appeal.decision_id)
+            found = await self._cases.store.find(appeal.case_id)
+            if decision is None or found is None or appeal.id in self._under_way:
+                continue
+            log.warning("appeal.settled", extra={"appeal": appeal.id, "decision": decision.id})
+            try:
+                await self._undo(found, decision, appeal.reason, Actor(appeal.decided_by))
+            except CaseStateError:
+                # Another case is open about the same: that one is decided first.
+                await self.store.undo(appeal, decision, self._clock.now())
+            except StoreUnavailableError as exc:
+                # The next look tries again: no server fails to start for it.
+                log.warning("appeal.left", extra={"appeal": appeal.id, "reason": str(exc)})
+                continue
+            self._on_change()
 
     async def _undo(self, found: Case, decision: Decision, reason: str, by: Actor) -> None:
         """Have a decision that was reversed have no effect any more."""

@@ -41,6 +41,7 @@ from streamd.services.store.page import Page
 from streamd.services.store.schema import case_history, cases, decisions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -164,66 +165,82 @@ class CaseStore:
             await append_entries(connection, [case_entry(now, by, "case.noted", found)])
             return found
 
-    async def begin_decision(
-        self,
-        case_id: str,
-        outcome: Outcome,
-        statement: dict[str, Any],
-        reason: str,
-        *,
-        is_unfounded: bool,
-        now: datetime,
-        by: Actor,
+    async def begin_takedown(
+        self, case_id: str, statement: dict[str, Any], reason: str, *, now: datetime, by: Actor
     ) -> BegunDecision:
-        """Write a decision, so that nobody else decides; what it takes down is taken down after this.
+        """Write a decision to take something down, so that nobody else decides; it is taken down after this.
 
         Raises:
             CaseNotFoundError: There is no such case.
             CaseStateError: Somebody has decided it, or another has it.
             StoreUnavailableError: It could not be written.
         """
+        decision = Decision(
+            new_id(IdKind.DECISION, now), case_id, now, by.name, Outcome.TAKEN_DOWN, reason, statement, "", False, None
+        )
         async with self.database.writing() as connection:
-            found = await held(connection, case_id)
-            if found.state is CaseState.DECIDED:
-                last = await find_decision(connection, found.decision_id or "")
-                raise CaseStateError(f"{last.actor if last else 'somebody'} has decided the case; reopen it first")
-            if found.claimed_by not in ("", by.name):
-                raise CaseStateError(f"{found.claimed_by} has the case; take it over, or leave it to them")
-            decision = Decision(
-                new_id(IdKind.DECISION, now), case_id, now, by.name, outcome, reason, statement, "", is_unfounded, None
-            )
-            await connection.execute(insert(decisions).values(decision_row(decision)))
-            values = {"state": CaseState.DECIDED.value, "decision_id": decision.id, "open_key": None}
-            await connection.execute(update(cases).where(cases.c.id == case_id).values(values))
-            return BegunDecision(found, decision)
+            return await _begin(connection, decision)
 
-    async def end_decision(
+    async def end_takedown(
         self, begun: BegunDecision, takedown_id: str, *, details: ActDetails, now: datetime, by: Actor
     ) -> Decision:
-        """Write that a decision was carried out, with its row of the audit log.
+        """Write that what was to be taken down is, with its row of the audit log.
 
         Raises:
             StoreUnavailableError: It could not be written.
         """
-        decision = begun.decision
         async with self.database.writing() as connection:
-            changed = update(decisions).where(decisions.c.id == decision.id).values(takedown_id=takedown_id)
+            changed = update(decisions).where(decisions.c.id == begun.decision.id).values(takedown_id=takedown_id)
             await connection.execute(changed)
-            said = decision.outcome.value + (f": {decision.reason}" if decision.reason else "")
-            await note(connection, begun.case.id, now, by.name, Act.DECIDED, said, is_needed=True)
-            await reporter_record.note_decision(
-                self.database,
-                connection,
-                begun.case.id,
-                decision.outcome,
-                is_unfounded=decision.is_unfounded,
-                now=now,
-            )
-            row = case_entry(now, by, "case.decided", begun.case, words=decision.reason, details=details)
-            await append_entries(connection, [row])
-            found = await find_decision(connection, decision.id)
+            await self._end(connection, begun, details=details, now=now, by=by)
+            found = await find_decision(connection, begun.decision.id)
             assert found is not None, "it was written"
             return found
+
+    async def leave_alone(
+        self,
+        case_id: str,
+        reason: str,
+        *,
+        is_unfounded: bool,
+        details: Callable[[Case, datetime], ActDetails],
+        now: datetime,
+        by: Actor,
+    ) -> BegunDecision:
+        """Write the decision that nothing is taken down: there is nothing to carry out, and so it is one transaction.
+
+        Args:
+            case_id: The case.
+            reason: In the moderator's words.
+            is_unfounded: The reports were manifestly unfounded.
+            details: What is counted of it, by the case as it was and the time.
+            now: Aware.
+            by: The moderator.
+
+        Raises:
+            CaseNotFoundError: There is no such case.
+            CaseStateError: Somebody has decided it, or another has it.
+            StoreUnavailableError: It could not be written.
+        """
+        decision = Decision(
+            new_id(IdKind.DECISION, now), case_id, now, by.name, Outcome.NO_ACTION, reason, {}, "", is_unfounded, None
+        )
+        async with self.database.writing() as connection:
+            begun = await _begin(connection, decision)
+            await self._end(connection, begun, details=details(begun.case, now), now=now, by=by)
+            return begun
+
+    async def _end(
+        self, connection: AsyncConnection, begun: BegunDecision, *, details: ActDetails, now: datetime, by: Actor
+    ) -> None:
+        decision = begun.decision
+        said = decision.outcome.value + (f": {decision.reason}" if decision.reason else "")
+        await note(connection, begun.case.id, now, by.name, Act.DECIDED, said, is_needed=True)
+        await reporter_record.note_decision(
+            self.database, connection, begun.case.id, decision.outcome, is_unfounded=decision.is_unfounded, now=now
+        )
+        row = case_entry(now, by, "case.decided", begun.case, words=decision.reason, details=details)
+        await append_entries(connection, [row])
 
     async def undo_decision(self, begun: BegunDecision) -> None:
         """Take back a decision that could not be carried out: the case is as it was."""
@@ -231,24 +248,24 @@ class CaseStore:
             await connection.execute(decisions.delete().where(decisions.c.id == begun.decision.id))
             await self._reopen(connection, begun.case, begun.case.state, begun.case.decision_id)
 
-    async def unfinished_decisions(self) -> list[BegunDecision]:
-        """Decisions of a server that ended before it had carried them out."""
+    async def unfinished_decisions(self, before: datetime) -> list[BegunDecision]:
+        """Decisions of up to a time of which nobody has written that they were carried out."""
         query = (
             select(cases, decisions.c.id.label("begun"))
             .join(decisions, decisions.c.id == cases.c.decision_id)
             .where(cases.c.state == CaseState.DECIDED, decisions.c.outcome == Outcome.TAKEN_DOWN)
-            .where(decisions.c.takedown_id == "")
+            .where(decisions.c.takedown_id == "", decisions.c.at <= before)
         )
         async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        found = []
+        found: list[BegunDecision] = []
         for row in rows:
             values = row._asdict()
             decision_id = values.pop("begun")
-            before = case_of(values | {"decision_id": None, "state": state_before(values["claimed_by"]).value})
+            case = case_of(values | {"decision_id": None, "state": state_before(values["claimed_by"]).value})
             decision = await self.decision(decision_id)
             assert decision is not None, "it was joined"
-            found.append(BegunDecision(before, decision))
+            found.append(BegunDecision(case, decision))
         return found
 
     async def reopen(self, case_id: str, reason: str, *, act: Act = Act.REOPENED, now: datetime, by: Actor) -> Case:
@@ -320,23 +337,28 @@ class CaseStore:
             return await find_decision(connection, decision_id)
 
     async def decision_behind(self, takedown: Takedown) -> Decision | None:
-        """The decision that a takedown carries out; of one that was made outside of a case, a case is made for it.
+        """The decision that a takedown carries out; of one that carries none out, a case is made for it.
 
         Its ids are those of the takedown, so that it is made once.
 
         Returns:
-            The decision; None where the case of the takedown has none of it.
+            The decision; None while its case is being decided.
 
         Raises:
             StoreUnavailableError: It could not be written.
         """
         if takedown.case_id:
-            query = select(decisions).where(
-                decisions.c.case_id == takedown.case_id, decisions.c.takedown_id == takedown.id
+            of_case = select(decisions).where(decisions.c.case_id == takedown.case_id)
+            begun = (decisions.c.takedown_id == "") & (decisions.c.outcome == Outcome.TAKEN_DOWN)
+            query = of_case.where((decisions.c.takedown_id == takedown.id) | begun).order_by(
+                decisions.c.takedown_id.desc()
             )
             async with self.database.reading() as connection:
-                row = (await connection.execute(query)).one_or_none()
-            return None if row is None else decision_of(row)
+                row = (await connection.execute(query.limit(1))).one_or_none()
+            if row is not None:
+                # Of one that is being decided, it is known in a moment.
+                return decision_of(row) if row.takedown_id else None
+            # It was made beside the case, by somebody who named it.
         ulid = takedown.id.removeprefix(IdKind.TAKEDOWN.value)
         case_id, decision_id = IdKind.CASE.value + ulid, IdKind.DECISION.value + ulid
         decision = Decision(
@@ -368,3 +390,22 @@ class CaseStore:
         query = select(decisions).where(decisions.c.case_id == case_id).order_by(decisions.c.id).limit(HISTORY_MAX)
         async with self.database.reading() as connection:
             return [decision_of(row) for row in await connection.execute(query)]
+
+
+async def _begin(connection: AsyncConnection, decision: Decision) -> BegunDecision:
+    """Write a decision of a case that nobody else has decided, or has.
+
+    Raises:
+        CaseNotFoundError: There is no such case.
+        CaseStateError: Somebody has decided it, or another has it.
+    """
+    found = await held(connection, decision.case_id)
+    if found.state is CaseState.DECIDED:
+        last = await find_decision(connection, found.decision_id or "")
+        raise CaseStateError(f"{last.actor if last else 'somebody'} has decided the case; reopen it first")
+    if found.claimed_by not in ("", decision.actor):
+        raise CaseStateError(f"{found.claimed_by} has the case; take it over, or leave it to them")
+    await connection.execute(insert(decisions).values(decision_row(decision)))
+    values = {"state": CaseState.DECIDED.value, "decision_id": decision.id, "open_key": None}
+    await connection.execute(update(cases).where(cases.c.id == found.id).values(values))
+    return BegunDecision(found, decision)

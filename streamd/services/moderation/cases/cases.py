@@ -1,18 +1,26 @@
 """The acts of moderators on cases: who has one, what is noted, what is decided, and what becomes of it.
 
 Two moderators never decide over each other: a decision is written first, in one transaction that lets one through, and
-carried out then. Where it cannot be carried out it is taken back, also by the next server after one that has ended
-between the two.
+carried out then. Where it cannot be carried out it is taken back. What a server has left between the two, because it
+ended or its store was away, is brought to its end later (``look``): decided where the takedown was made, and taken back
+where it was not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from streamd.errors import CaseNotFoundError, CaseStateError, ReportRefusedError, StatementError
-from streamd.services.audit.records import SERVER
+from streamd.errors import (
+    CaseNotFoundError,
+    CaseStateError,
+    ReportRefusedError,
+    StatementError,
+    StoreUnavailableError,
+)
+from streamd.services.audit.records import SERVER, Actor
 from streamd.services.events.event import Event, EventType, Value
 from streamd.services.moderation.cases.case_records import Case, Decision, Outcome
 from streamd.services.moderation.cases.case_rows import details_of
@@ -25,8 +33,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
-    from streamd.services.audit.records import Actor
     from streamd.services.events.event import EventSink
+    from streamd.services.moderation.act_details import ActDetails
     from streamd.services.moderation.acts.takedown import Takedown
     from streamd.services.moderation.cases.case_store import BegunDecision, CaseStore
     from streamd.services.moderation.cases.receipts import Receipts
@@ -38,6 +46,11 @@ log = logging.getLogger(__name__)
 NOTE_LENGTH_MAX: Final = 5000
 REASON_LENGTH_MAX: Final = 2000
 SUMMARY_LENGTH_MAX: Final = 2000
+# A decision is carried out within seconds. One that is older and not carried out was left, here or by another server on
+# the same database.
+UNDER_WAY: Final = timedelta(seconds=60)
+# Between two looks for such decisions.
+SETTLE_INTERVAL_S: Final = 60.0
 
 
 class Made(Protocol):
@@ -67,6 +80,9 @@ class TakesDown(Protocol):
 
     async def find(self, takedown_id: str) -> Takedown:
         """One takedown; raises ``TakedownNotFoundError`` where there is none."""
+
+    async def of_case(self, case_id: str, since: datetime) -> Takedown | None:
+        """The first takedown that was made for a case since a time; None where there is none."""
 
 
 class LearnsOfDecisions(Protocol):
@@ -106,20 +122,30 @@ class Cases:
         self._tell = tell
         self._on_change = on_change
         self._acts: set[asyncio.Task[Any]] = set()
+        # Ids of the decisions that are being carried out here.
+        self._under_way: set[str] = set()
+        self._next_settle_at = clock.monotonic() + SETTLE_INTERVAL_S
 
     async def start(self) -> None:
-        """Take back what a server before this one has decided and not carried out.
+        """Bring to its end what a server before this one has decided and not carried out.
 
         Raises:
-            StoreUnavailableError: It cannot be read or written.
+            StoreUnavailableError: It cannot be read.
         """
-        for begun in await self.store.unfinished_decisions():
-            log.warning("decision.undone", extra={"case": begun.case.id, "decision": begun.decision.id})
-            try:
-                await self.store.undo_decision(begun)
-            except CaseStateError as exc:
-                # It was reported again meanwhile: the other case is the one to decide.
-                log.warning("decision.superseded", extra={"case": begun.case.id, "reason": str(exc)})
+        # What another server on the same database decides in this moment is its own.
+        is_alone = self.store.database.is_sqlite
+        await self._settle(self._clock.now() - (timedelta() if is_alone else UNDER_WAY))
+
+    async def look(self) -> None:
+        """Bring to its end what was decided and not carried out; called about once a second.
+
+        Raises:
+            StoreUnavailableError: It cannot be read.
+        """
+        now = self._clock.monotonic()
+        if now >= self._next_settle_at:
+            self._next_settle_at = now + SETTLE_INTERVAL_S
+            await self._settle(self._clock.now() - UNDER_WAY)
 
     async def close(self) -> None:
         """Finish the acts that were begun."""
@@ -199,7 +225,8 @@ class Cases:
             CaseStateError: Somebody has decided it, or another has it.
             StatementError: A takedown needs a ground, and this has none.
             ReportRefusedError: The reason is missing or too long.
-            StoreUnavailableError: It could not be written; nothing is decided.
+            StoreUnavailableError: It could not be written. What was not taken down is not decided; what was is dark,
+                and decided as soon as that can be written.
         """
         reason = said(reason, REASON_LENGTH_MAX, "the reason")
         found = await self.find(case_id)
@@ -222,7 +249,7 @@ class Cases:
             raise ReportRefusedError("a decision needs a reason: reporters are told it")
         # A decision is carried out even if its moderator's browser goes away.
         task = asyncio.create_task(
-            self._decide(found.id, outcome, checked, target or found.target, reason, is_unfounded=is_unfounded, by=by)
+            self._decide(found.id, checked, target or found.target, reason, is_unfounded=is_unfounded, by=by)
         )
         self._acts.add(task)
         task.add_done_callback(self._acts.discard)
@@ -258,7 +285,6 @@ class Cases:
     async def _decide(
         self,
         case_id: str,
-        outcome: Outcome,
         statement: Statement | None,
         target: Target,
         reason: str,
@@ -267,13 +293,15 @@ class Cases:
         by: Actor,
     ) -> Decision:
         now = self._clock.now()
-        as_json = {} if statement is None else statement.as_json()
-        begun = await self.store.begin_decision(
-            case_id, outcome, as_json, reason, is_unfounded=is_unfounded, now=now, by=by
-        )
-        takedown_id = ""
-        if statement is not None:
-            assert self.takedowns is not None, "asked before"
+        if statement is None:
+            begun = await self.store.leave_alone(
+                case_id, reason, is_unfounded=is_unfounded, details=_details, now=now, by=by
+            )
+            return await self._told(begun.case, begun.decision, by)
+        assert self.takedowns is not None, "asked before"
+        begun = await self.store.begin_takedown(case_id, statement.as_json(), reason, now=now, by=by)
+        self._under_way.add(begun.decision.id)
+        try:
             try:
                 takedown = await self.takedowns.take_down(
                     target, statement, actor=by, case_id=case_id, since=begun.case.opened_at
@@ -281,41 +309,86 @@ class Cases:
             except Exception:
                 await self._undo(begun)
                 raise
-            takedown_id = takedown.id
-        details = details_of(
-            begun.case,
-            now,
-            outcome=outcome.value,
-            ground="" if statement is None else statement.decision_ground.name,
-            territorial_scope=() if statement is None else statement.territorial_scope,
-            automated_detection=statement is not None and statement.automated_detection,
-            automated_decision=(AutomatedDecision.NOT_AUTOMATED if statement is None else statement.automated_decision),
-        )
-        decision = await self.store.end_decision(begun, takedown_id, details=details, now=now, by=by)
-        log.info("case.decided", extra={"case": case_id, "outcome": outcome.value, "by": by.name})
+            return await self._end(begun, statement, takedown.id, by)
+        finally:
+            self._under_way.discard(begun.decision.id)
+
+    async def _end(self, begun: BegunDecision, statement: Statement, takedown_id: str, by: Actor) -> Decision:
+        """Write that a decision was carried out, and tell of it."""
+        at = begun.decision.at
+        details = _details(begun.case, at, statement)
+        decision = await self.store.end_takedown(begun, takedown_id, details=details, now=at, by=by)
+        return await self._told(begun.case, decision, by)
+
+    async def _told(self, case: Case, decision: Decision, by: Actor) -> Decision:
+        """Tell of a decision that is written and carried out; returns it."""
+        is_taken_down = decision.outcome is Outcome.TAKEN_DOWN
+        log.info("case.decided", extra={"case": case.id, "outcome": decision.outcome.value, "by": by.name})
         about: dict[str, Value] = {
-            "user": begun.case.target.channel,
-            "case": case_id,
+            "user": case.target.channel,
+            "case": case.id,
             "decision": decision.id,
-            "outcome": outcome.value,
-            "reason": reason,
-            "takedown": takedown_id or None,
-            "appeal_token": self._receipts().appeal_token(decision.id) if takedown_id else None,
+            "outcome": decision.outcome.value,
+            "reason": decision.reason,
+            "takedown": decision.takedown_id or None,
+            "appeal_token": self._receipts().appeal_token(decision.id) if is_taken_down else None,
         }
-        self._tell(Event(EventType.CASE_DECIDED, now, about))
+        self._tell(Event(EventType.CASE_DECIDED, decision.at, about))
         self._on_change()
         if self.assistance is not None:
-            is_taken_down = outcome is Outcome.TAKEN_DOWN
-            category = begun.case.category
-            await self.assistance.note_decision(case_id, agreed=is_taken_down, by=by, category=category)
+            await self.assistance.note_decision(case.id, agreed=is_taken_down, by=by, category=case.category)
         return decision
 
     async def _undo(self, begun: BegunDecision) -> None:
         try:
             await self.store.undo_decision(begun)
         except Exception:
-            # The next start takes it back.
+            # A later look takes it back.
             log.exception("decision.left", extra={"case": begun.case.id, "by": SERVER.name})
+
+    async def _settle(self, before: datetime) -> None:
+        """Bring decisions of before a time to their end that were left between being written and being carried out."""
+        for begun in await self.store.unfinished_decisions(before):
+            case, decision = begun.case, begun.decision
+            if decision.id in self._under_way:
+                continue
+            try:
+                await self._finish(begun)
+            except CaseStateError as exc:
+                # It was reported again meanwhile: the other case is the one to decide. That is said once.
+                self._under_way.add(decision.id)
+                log.warning("decision.superseded", extra={"case": case.id, "reason": str(exc)})
+            except StoreUnavailableError as exc:
+                # The next look tries again: no server fails to start for it.
+                log.warning("decision.left", extra={"case": case.id, "reason": str(exc)})
+
+    async def _finish(self, begun: BegunDecision) -> None:
+        """Bring a decision that was left to its end: decided where the takedown was made, and taken back elsewhere."""
+        case, decision = begun.case, begun.decision
+        made = None if self.takedowns is None else await self.takedowns.of_case(case.id, decision.at)
+        if made is not None:
+            log.warning("decision.settled", extra={"case": case.id, "decision": decision.id, "takedown": made.id})
+            await self._end(begun, Statement.of(decision.statement), made.id, Actor(decision.actor))
+            return
+        log.warning("decision.undone", extra={"case": case.id, "decision": decision.id})
+        await self.store.undo_decision(begun)
+
+
+def _details(case: Case, at: datetime, statement: Statement | None = None) -> ActDetails:
+    """What is counted of a decision; without a statement nothing is taken down."""
+    if statement is None:
+        return details_of(
+            case, at, outcome=Outcome.NO_ACTION.value, automated_decision=AutomatedDecision.NOT_AUTOMATED.value
+        )
+    return details_of(
+        case,
+        at,
+        outcome=Outcome.TAKEN_DOWN.value,
+        ground=statement.decision_ground.name,
+        territorial_scope=statement.territorial_scope,
+        automated_detection=statement.automated_detection,
+        automated_decision=statement.automated_decision.value,
+    )
 
 
 def _checked(case_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from streamd.services.moderation.cases.case_records import Appeal, AppealState, 
 from streamd.services.moderation.cases.reports import Receipt
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.statement import Statement
+from tests.support.enforcement import Deck
 from tests.support.moderation import ALICE, MAX, MINA, STATEMENT, ModerationHouse
 
 pytestmark = pytest.mark.asyncio
@@ -186,6 +188,59 @@ class TestDeciding:
         house.takedowns.fails = False
         await self.decide(house, appeal)
 
+    @pytest.mark.parametrize("is_restarted", [True, False])
+    async def test_a_reversal_that_was_left_before_its_restore_is_finished(
+        self, house: ModerationHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_restarted: bool
+    ) -> None:
+        """As after a kill between two writes: the broadcaster was told that it is shown again."""
+        deck = Deck(house.store, tmp_path, house.clock)
+        await deck.room.start()
+        house.moderation.cases.takedowns = deck.takedowns
+        _, decision = await decided(house)
+        appeal = await broadcaster(house, decision)
+
+        async def dies(*_: Any, **__: Any) -> None:
+            raise StoreUnavailableError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(deck.takedowns, "restore", dies)
+            patch.setattr(house.moderation.appeals.store, "undo", dies)
+            with pytest.raises(StoreUnavailableError):
+                await self.decide(house, appeal)
+        assert "alice" in deck.bars.channels
+        after = ModerationHouse(house.store, clock=house.clock) if is_restarted else house
+        after.moderation.cases.takedowns = deck.takedowns
+        if is_restarted and house.store.database.is_sqlite:
+            await after.start()
+        else:
+            for _ in range(2):
+                house.clock.advance(60)
+                await after.moderation.look()
+        assert "alice" not in deck.bars.channels
+        restored = await deck.takedowns.find(decision.takedown_id)
+        assert (restored.restored_by, restored.restore_reason) == ("max", "It was a play.")
+        await deck.room.close()
+
+    async def test_a_reversal_that_was_left_before_it_opened_its_case_is_finished(
+        self, house: ModerationHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        receipt, decision = await decided(house, Outcome.NO_ACTION)
+        appeal = await reporter(house, decision, receipt)
+
+        async def dies(*_: Any, **__: Any) -> None:
+            raise StoreUnavailableError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(house.moderation.cases.store, "reopen", dies)
+            patch.setattr(house.moderation.appeals.store, "undo", dies)
+            with pytest.raises(StoreUnavailableError):
+                await self.decide(house, appeal)
+        assert (await house.case()).state is CaseState.DECIDED
+        for _ in range(2):
+            house.clock.advance(60)
+            await house.moderation.look()
+        assert (await house.case()).state is CaseState.OPEN
+
     async def test_a_decision_needs_a_reason(self, house: ModerationHouse) -> None:
         _, decision = await decided(house)
         appeal = await broadcaster(house, decision)
@@ -244,10 +299,30 @@ class TestTakedownsOutsideOfCases:
         for named, token in ((takedown, "ap_x"), (f"tkd_{9:026}", appeals.token_for(f"tkd_{9:026}"))):
             with pytest.raises(CaseNotFoundError):
                 await appeals.file(named, token, "x")
-        of_no_case = await self.made(house, case_id=f"case_{0:026}")
-        with pytest.raises(CaseNotFoundError):
-            await appeals.file(of_no_case, appeals.token_for(of_no_case), "x")
         assert await house.cases() == []
+
+    async def test_one_that_names_a_case_and_does_not_decide_it_can_be_complained_about(
+        self, house: ModerationHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        appeals = house.moderation.appeals
+        await house.report()
+        named = (await house.case()).id
+        beside = await self.made(house, case_id=named)
+        appeal = await appeals.file(beside, appeals.token_for(beside), "It was a play.")
+        assert appeal.case_id != named
+        await appeals.decide(appeal.id, is_reversed=True, reason="It was.", by=MAX)
+        assert house.takedowns.restored == [(beside, "max", "It was.")]
+
+        async def dies(*_: Any, **__: Any) -> None:
+            raise StoreUnavailableError("gone")
+
+        # Of a case that is being decided, the decision is known in a moment.
+        with monkeypatch.context() as patch:
+            patch.setattr(house.moderation.cases.store, "end_takedown", dies)
+            with pytest.raises(StoreUnavailableError):
+                await house.decide(named)
+        with pytest.raises(CaseNotFoundError):
+            await appeals.file(f"tkd_{2:026}", appeals.token_for(f"tkd_{2:026}"), "x")
 
     async def test_one_that_was_restored_by_hand_is_reversed_nevertheless(
         self, house: ModerationHouse, monkeypatch: pytest.MonkeyPatch

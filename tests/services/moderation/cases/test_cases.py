@@ -244,6 +244,64 @@ class TestFailing:
         case = await house.case()
         assert (case.state, case.claimed_by, case.decision_id) == (CaseState.CLAIMED, "mina", None)
 
+    async def test_the_next_server_finishes_what_is_dark_already(
+        self, house: ModerationHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The takedown stands: a case that is open again would be decided twice, and nobody could complain."""
+        found = await case_id(house)
+
+        async def dies(*_: Any, **__: Any) -> None:
+            raise StoreUnavailableError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CaseStore, "end_takedown", dies)
+            with pytest.raises(StoreUnavailableError):
+                await house.decide(found, reason="He beats her.")
+        ((target, *_),) = house.takedowns.done
+        assert target == ALICE
+        after = ModerationHouse(house.store, clock=house.clock)
+        after.takedowns.kept = house.takedowns.kept
+        await after.start()
+        (decision,) = await after.moderation.cases.store.decisions_of(found)
+        assert (decision.actor, decision.takedown_id, decision.reason) == ("mina", f"tkd_{1:026}", "He beats her.")
+        assert [event.type for event in after.told] == [EventType.CASE_DECIDED]
+        assert [(entry.actor, entry.subject) for entry in await house.audited("case.decided")] == [("mina", found)]
+        assert ("decided", "mina", "taken_down: He beats her.") in await acts(house, found)
+
+    async def test_without_a_restart_it_is_finished_within_two_minutes(
+        self, house: ModerationHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = await case_id(house)
+
+        async def dies(*_: Any, **__: Any) -> None:
+            raise StoreUnavailableError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CaseStore, "end_takedown", dies)
+            with pytest.raises(StoreUnavailableError):
+                await house.decide(found)
+        await house.moderation.look()
+        assert await house.audited("case.decided") == []
+        for _ in range(2):
+            house.clock.advance(60)
+            await house.moderation.look()
+        assert len(await house.audited("case.decided")) == 1
+
+    async def test_what_is_left_alone_is_written_as_a_whole(
+        self, house: ModerationHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = await case_id(house)
+
+        async def dies(*_: Any, **__: Any) -> None:
+            raise StoreUnavailableError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("streamd.services.moderation.cases.case_store.append_entries", dies)
+            with pytest.raises(StoreUnavailableError):
+                await house.decide(found, outcome=Outcome.NO_ACTION)
+        assert (await house.case()).state is CaseState.OPEN
+        await house.decide(found, outcome=Outcome.NO_ACTION)
+
 
 class TestReopening:
     async def test_it_waits_again_and_has_both_decisions(self, house: ModerationHouse) -> None:
@@ -251,6 +309,8 @@ class TestReopening:
         await house.decide(found, outcome=Outcome.NO_ACTION)
         opened = await house.moderation.cases.reopen(found, "New facts.", by=MAX)
         assert (opened.state, opened.claimed_by) == (CaseState.OPEN, "")
+        # Ids of one millisecond are in no order.
+        house.clock.advance(1)
         await house.report(2)
         await house.decide(found, MAX)
         assert [each.actor for each in await house.moderation.cases.store.decisions_of(found)] == ["mina", "max"]
