@@ -150,19 +150,24 @@ class TransparencyRoutes:
         """The counts of several days, a line for each count."""
         counts = self._published
         last = _asked(request, "to") or counts.today
-        first = _asked(request, "from") or max(counts.first_day, last - timedelta(days=PAGE_DAYS - 1))
+        first = _asked(request, "from")
+        if first is None:
+            # No day comes before the first that a calendar has.
+            first = max(counts.first_day, last - min(timedelta(days=PAGE_DAYS - 1), last - date.min))
         if first > last or (last - first).days >= DAYS_ASKED_MAX:
             raise web.HTTPBadRequest(text=f"from comes before to, and {DAYS_ASKED_MAX} days at most are between them")
 
         # One after another: a year is half a megabyte to be joined and compressed.
         async with self._turn:
-            pieces = [CSV_HEAD]
-            for number, (day, found) in enumerate(counts.days(first, last)):
-                pieces.append(found.csv_lines(str(day)))
-                if number % DAYS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-            make = partial(_csv, pieces)
-            asset = self._known("csv", first, last) or self._remember("csv", first, last, await asyncio.to_thread(make))
+            asset = self._known("csv", first, last)
+            if asset is None:
+                pieces = [CSV_HEAD]
+                for number, (day, found) in enumerate(counts.days(first, last)):
+                    pieces.append(found.csv_lines(str(day)))
+                    if number % DAYS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                made = await asyncio.to_thread(partial(_csv, pieces))
+                asset = self._known("csv", first, last) or self._remember("csv", first, last, made)
         headers = _CORS | {hdrs.CONTENT_DISPOSITION: f'attachment; filename="transparency-{first}-{last}.csv"'}
         return answer(request, asset, headers, CACHE_CONTROL)
 

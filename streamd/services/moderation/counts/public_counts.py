@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -119,11 +119,13 @@ class PublicCounts:
 
     def days(self, first: date, last: date) -> Iterator[tuple[date, DayCounts]]:
         """The days from one to another, the first first, ``DAYS_ASKED_MAX`` at most; also those without an act."""
-        day = max(first, last - timedelta(days=DAYS_ASKED_MAX - 1))
-        while day <= last:
+        # Also of the first day and the last that a calendar has, before and behind which there is none.
+        first, last = max(first, self.first_day), min(last, self.today)
+        number = min((last - first).days + 1, DAYS_ASKED_MAX)
+        for back in reversed(range(number)):
+            day = last - timedelta(days=back)
             if (counts := self.day(day)) is not None:
                 yield day, counts
-            day += timedelta(days=1)
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -256,7 +258,7 @@ async def counted_rows(
     if first is not None:
         query = query.where(audit.c.at >= _midnight(first))
     if last is not None:
-        query = query.where(audit.c.at < _midnight(last + timedelta(days=1)))
+        query = query.where(audit.c.at <= datetime.combine(last, time.max, UTC))
     async with database.scanning() as connection:
         rows = await connection.stream(query)
         async for part in rows.partitions(ROWS_AT_ONCE):

@@ -187,6 +187,11 @@ async def test_days_as_csv(site: Site) -> None:
         ("/transparency.csv?from=yesterday", 400),
         ("/transparency.csv?from=2026-11-30&to=2026-11-29", 400),
         ("/transparency.csv?from=0001-01-01&to=9999-12-31", 400),
+        ("/transparency.csv?to=0001-01-05", 400),
+        ("/transparency.csv?from=0001-01-01&to=0001-01-01", 200),
+        ("/transparency.csv?from=9999-12-31&to=9999-12-31", 200),
+        ("/transparency/0001-01-01.json", 404),
+        ("/transparency?until=9999-12-31", 404),
     ],
 )
 async def test_days_that_are_none(site: Site, path: str, status: int) -> None:

@@ -225,6 +225,8 @@ class TestCounting:
         days = [day for day, _ in counts.days(date.min, NOW.date())]
         assert len(days) == DAYS_ASKED_MAX
         assert days[-1] == NOW.date()
+        for edge in (date.min, date.max):
+            assert list(counts.days(edge, edge)) == []
 
     async def test_looks_now_and_then_and_outlives_a_store_that_is_down(
         self, store: KeyStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -270,3 +272,4 @@ class TestCounting:
         await AuditLog(store.database).append([*entries, replace(entries[0], action="key.issued")])
         found = await recount(store.database, NOW.date() - timedelta(days=3), NOW.date() - timedelta(days=1))
         assert [*found] == ["2026-11-27", "2026-11-28", "2026-11-29"]
+        assert len(await recount(store.database, date.min, date.max)) == 5
