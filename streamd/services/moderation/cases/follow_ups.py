@@ -1,7 +1,8 @@
-"""What is begun behind a report without waiting: evidence is kept, and then the machine looks at it.
+"""What is begun behind a report without waiting: evidence is kept, and the machine looks at it.
 
-A crowd that reports one thing makes one evidence of it, and another where somebody reports later. What waits is
-bounded, and whoever comes first is served first.
+A crowd that reports one thing makes one evidence of it, and another where somebody reports later. Evidence is begun in
+this step, while what was reported is still in memory; its room has a queue of its own. The machine takes seconds for a
+picture, so what it is to look at waits behind nothing but other looks.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Cases that wait for their evidence. One takes a second at the most; past it the newest is left out, said and counted:
-# by then the window of a live stream has moved on.
+# Cases that wait to be looked at. A look takes two seconds at the most where all is well; past so many the newest is
+# left out, said and counted: moderators see the case all the same.
 WAITING_MAX: Final = 256
-# At once: evidence is read from memory and written to a disk.
+# At once: one picture is drawn while another is looked at.
 WORKERS_MAX: Final = 4
-# Evidence of one case again, when it goes on being reported.
+# One case again, when it goes on being reported.
 AGAIN_S: Final = 60.0
-# Cases whose last evidence is remembered, 100 bytes each.
+# Cases whose last time is remembered, 100 bytes each.
 REMEMBERED_MAX: Final = 4096
 
 
 class KeepsEvidence(Protocol):
     """The room of evidence."""
 
-    async def keep(self, case_id: str, target: Target, at_s: float) -> object:
-        """Keep what was shown.
+    def begin(self, case_id: str, target: Target, at_s: float) -> object:
+        """Have what was shown be kept; what is in memory of it is held when this returns.
 
         Args:
             case_id: The case.
@@ -55,14 +56,13 @@ class LooksAtCases(Protocol):
 class _Job:
     case_id: str
     target: Target
-    at: datetime
 
 
 class FollowUps:
     """Begins it.
 
     Args:
-        clock: For how long ago the last evidence of a case was.
+        clock: For how long ago the last time of a case was.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -71,44 +71,41 @@ class FollowUps:
         self.assistance: LooksAtCases | None = None
         """The machine's help; None where there is none."""
         self.dropped = 0
-        """Cases that got none, because too many waited."""
+        """Cases that were not looked at, because too many waited."""
         self._clock = clock
         self._waiting: deque[_Job] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._last: dict[str, float] = {}
 
     def __len__(self) -> int:
-        """How many wait."""
+        """How many wait to be looked at."""
         return len(self._waiting)
 
     def begin(self, case_id: str, target: Target, at: datetime) -> bool:
         """Have evidence kept, and looked at, if there was none of this case a moment ago.
 
         Returns:
-            Whether it was begun.
+            Whether all of it was begun.
         """
-        if self.evidence is None and self.assistance is None:
-            return False
         now = self._clock.monotonic()
         if now - self._last.get(case_id, float("-inf")) < AGAIN_S:
             return False
-        if len(self._waiting) >= WAITING_MAX:
-            self.dropped += 1
-            log.warning("evidence.dropped", extra={"case": case_id, "waiting": len(self._waiting)})
+        if self.evidence is not None:
+            try:
+                self.evidence.begin(case_id, target, at.timestamp())
+            except Exception:
+                # The report is taken all the same, and the machine may see what is shown now.
+                log.exception("evidence.failed", extra={"case": case_id})
+        if self.assistance is not None and not self._look_later(_Job(case_id, target)):
             return False
         self._last.pop(case_id, None)
         while len(self._last) >= REMEMBERED_MAX:
             del self._last[next(iter(self._last))]
         self._last[case_id] = now
-        self._waiting.append(_Job(case_id, target, at))
-        if len(self._workers) < WORKERS_MAX:
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
-        return True
+        return self.evidence is not None or self.assistance is not None
 
     async def drained(self) -> None:
-        """Return when nothing waits and nothing is being done."""
+        """Return when nothing waits and nothing is being looked at."""
         while self._workers:
             await asyncio.wait(self._workers)
 
@@ -120,17 +117,25 @@ class FollowUps:
         if self._workers:
             await asyncio.wait(self._workers)
 
+    def _look_later(self, job: _Job) -> bool:
+        if len(self._waiting) >= WAITING_MAX:
+            self.dropped += 1
+            log.warning("look.dropped", extra={"case": job.case_id, "waiting": len(self._waiting)})
+            return False
+        self._waiting.append(job)
+        if len(self._workers) < WORKERS_MAX:
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        return True
+
     async def _work(self) -> None:
         while self._waiting:
             job = self._waiting.popleft()
-            if self.evidence is not None:
-                await self._do("evidence.failed", self.evidence.keep(job.case_id, job.target, job.at.timestamp()), job)
-            if self.assistance is not None:
-                await self._do("assistance.failed", self.assistance.look_at(job.case_id, job.target), job)
-
-    async def _do(self, event: str, work: object, job: _Job) -> None:
-        try:
-            await work  # type: ignore[misc]  # a coroutine of either room
-        except Exception:
-            # What fails for one case must not end the others.
-            log.exception(event, extra={"case": job.case_id})
+            if self.assistance is None:
+                continue
+            try:
+                await self.assistance.look_at(job.case_id, job.target)
+            except Exception:
+                # What fails for one case must not end the others.
+                log.exception("assistance.failed", extra={"case": job.case_id})

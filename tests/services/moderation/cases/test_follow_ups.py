@@ -9,7 +9,7 @@ import pytest
 
 from streamd.clock import ManualClock
 from streamd.services.moderation.cases import follow_ups
-from streamd.services.moderation.cases.follow_ups import AGAIN_S, FollowUps
+from streamd.services.moderation.cases.follow_ups import AGAIN_S, WORKERS_MAX, FollowUps
 from streamd.services.moderation.target import Target
 from tests.support.doors import until
 from tests.support.moderation import ALICE, ModerationHouse
@@ -28,14 +28,16 @@ class Room:
         self.may_go_on.set()
         self.fails = False
 
-    async def keep(self, case_id: str, target: Target, at_s: float) -> None:
-        self.done.append(("keep", case_id, at_s))
-        await self.may_go_on.wait()
+    def begin(self, case_id: str, target: Target, at_s: float) -> None:
+        self.done.append(("begin", case_id, at_s))
         if self.fails:
             raise OSError("no space left")
 
     async def look_at(self, case_id: str, target: Target) -> None:
         self.done.append(("look_at", case_id, 0.0))
+        await self.may_go_on.wait()
+        if self.fails:
+            raise ValueError("no picture")
 
 
 @pytest.fixture
@@ -58,7 +60,19 @@ def works(room: Room, clock: ManualClock) -> FollowUps:
 async def test_evidence_is_kept_and_then_looked_at(works: FollowUps, room: Room) -> None:
     assert works.begin("case_1", ALICE, AT)
     await works.drained()
-    assert room.done == [("keep", "case_1", AT.timestamp()), ("look_at", "case_1", 0.0)]
+    assert room.done == [("begin", "case_1", AT.timestamp()), ("look_at", "case_1", 0.0)]
+
+
+async def test_evidence_waits_for_no_look(works: FollowUps, room: Room) -> None:
+    """A look takes seconds, and what was reported leaves the memory meanwhile."""
+    room.may_go_on.clear()
+    for number in range(20):
+        assert works.begin(f"case_{number}", ALICE, AT)
+        await asyncio.sleep(0)
+    assert [case for act, case, _ in room.done if act == "begin"] == [f"case_{number}" for number in range(20)]
+    room.may_go_on.set()
+    await works.drained()
+    assert len(room.done) == 40
 
 
 async def test_a_crowd_makes_one_and_later_another(works: FollowUps, room: Room, clock: ManualClock) -> None:
@@ -66,7 +80,7 @@ async def test_a_crowd_makes_one_and_later_another(works: FollowUps, room: Room,
     clock.advance(AGAIN_S)
     assert works.begin("case_1", ALICE, AT)
     await works.drained()
-    assert sorted(act for act, _, _ in room.done) == ["keep", "keep", "look_at", "look_at"]
+    assert sorted(act for act, _, _ in room.done) == ["begin", "begin", "look_at", "look_at"]
 
 
 async def test_what_fails_is_said_and_ends_nothing(
@@ -76,7 +90,8 @@ async def test_what_fails_is_said_and_ends_nothing(
     works.begin("case_1", ALICE, AT)
     works.begin("case_2", ALICE, AT)
     await works.drained()
-    assert [record.message for record in caplog.records] == ["evidence.failed"] * 2
+    messages = sorted(record.message for record in caplog.records)
+    assert messages == ["assistance.failed"] * 2 + ["evidence.failed"] * 2
     assert sorted(case for act, case, _ in room.done if act == "look_at") == ["case_1", "case_2"]
 
 
@@ -110,7 +125,7 @@ async def test_the_end_waits_for_nothing(works: FollowUps, room: Room) -> None:
         await asyncio.sleep(0)
     await works.close()
     assert len(works) == 0
-    assert all(act == "keep" for act, _, _ in room.done)
+    assert len([act for act, _, _ in room.done if act == "look_at"]) == WORKERS_MAX
 
 
 async def test_without_rooms_nothing_is_begun(clock: ManualClock) -> None:
@@ -119,10 +134,10 @@ async def test_without_rooms_nothing_is_begun(clock: ManualClock) -> None:
 
 async def test_a_report_begins_it_without_waiting(house: ModerationHouse, room: Room) -> None:
     room.may_go_on.clear()
-    house.moderation.follow_ups.evidence = room
+    house.moderation.follow_ups.evidence = house.moderation.follow_ups.assistance = room
     receipt = await house.report(at=house.clock.now())
     assert receipt.reference
-    await until(lambda: bool(room.done))
+    await until(lambda: len(room.done) == 2)
     room.may_go_on.set()
     await house.moderation.follow_ups.drained()
-    assert room.done == [("keep", (await house.case()).id, house.clock.now().timestamp())]
+    assert room.done[0] == ("begin", (await house.case()).id, house.clock.now().timestamp())

@@ -30,7 +30,7 @@ class Evidence:
     def __init__(self) -> None:
         self.kept: list[tuple[str, str]] = []
 
-    async def keep(self, case_id: str, target: Target, at_s: float) -> str:
+    def begin(self, case_id: str, target: Target, at_s: float) -> str:
         assert at_s > 0
         self.kept.append((case_id, target.channel))
         return ""
