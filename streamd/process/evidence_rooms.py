@@ -17,6 +17,8 @@ from streamd.services.moderation.evidence.timestamping import TimeStamper
 from streamd.services.posters.picture_process import PictureProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamd.clock import Clock
     from streamd.process.config import Config
     from streamd.services.events.sender import Sender
@@ -50,6 +52,7 @@ def evidence_room(
     recorder: Recorder,
     clips: Clips,
     storage: ObjectStorage | None,
+    on_kept: Callable[[], object],
 ) -> EvidenceRoom:
     """Build the room; it begins to work when it is opened.
 
@@ -64,6 +67,7 @@ def evidence_room(
         recorder: Has the recordings.
         clips: Has the clips.
         storage: The bucket for recordings; None where they stay on the disk.
+        on_kept: Called when a piece is whole.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="evidence")
     sources = EvidenceSources(
@@ -95,4 +99,5 @@ def evidence_room(
         clock,
         pool,
         count=lambda result: metrics.evidence_total.labels(result).inc(),
+        on_kept=on_kept,
     )

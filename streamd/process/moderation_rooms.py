@@ -111,7 +111,7 @@ class ModerationRooms:
         self.desk = desk = Moderation(options, database, clock, targets=targets, viewers=registry, tell=tell)
         self.evidence = evidence_room(
             config, clock, metrics, sender, database,
-            registry=registry, pasts=pasts, recorder=recorder, clips=clips, storage=storage,
+            registry=registry, pasts=pasts, recorder=recorder, clips=clips, storage=storage, on_kept=desk.note_change,
         )  # fmt: skip
         self.assistance: MachineAssistance | None = None
         if MachineAssistance.is_wanted(config):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.test_console_operators import add, sign_in
 from tests.support.chromium import viewer
+from tests.support.patience import PATIENCE_S
 from tests.support.publisher import publish
 from tests.support.server import run_server
 from tests.support.studio import sign_in as show_key
@@ -63,6 +66,12 @@ async def test_a_report_is_seen_decided_dark_complained_about_and_restored(
                 await page.wait_for_selector(".said >> text=They show <b>it</b>")
                 await page.wait_for_selector(".case-picture img", timeout=EVIDENCE_MS_MAX)
                 assert await axe.violations(page) == []
+                # What is reported meanwhile is shown, and has no picture read again: each reading is a row of the log.
+                readings = evidence_read(server)
+                report(server, "Once more")
+                await page.wait_for_selector(".said >> text=Once more")
+                assert await page.locator(".case-picture img").count() == readings
+                assert evidence_read(server) == readings
                 await page.get_by_role("button", name="Take the case").click()
                 await page.wait_for_selector("text=Being looked at by mira")
                 await page.get_by_role("button", name="Take it down").click()
@@ -110,6 +119,28 @@ async def test_a_report_is_seen_decided_dark_complained_about_and_restored(
         log = [entry["action"] for entry in server.admin("GET", "/api/v1/audit?limit=100")["entries"]]
         assert {"report.received", "case.opened", "evidence.kept", "evidence.read", "takedown.made"} <= {*log}
         assert {"appeal.received", "appeal.decided", "takedown.restored"} <= {*log}
+
+
+def report(server: LiveServer, explanation: str) -> None:
+    """Report the channel once more, as a program does."""
+    body = {
+        "stream": "alice",
+        "category": "DATA_PROTECTION_AND_PRIVACY_VIOLATIONS",
+        "explanation": explanation,
+        "good_faith": True,
+    }
+    request = urllib.request.Request(
+        f"{server.http_url}/api/v1/reports", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+        assert response.status == 202
+        server.secrets.add(json.load(response)["status_token"])
+
+
+def evidence_read(server: LiveServer) -> int:
+    """How often evidence was read, by the audit log."""
+    entries = server.admin("GET", "/api/v1/audit?limit=1000")["entries"]
+    return sum(entry["action"] == "evidence.read" for entry in entries)
 
 
 async def answer(page: Page, why: str) -> None:

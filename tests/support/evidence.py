@@ -120,6 +120,7 @@ class EvidenceHouse:
     ) -> None:
         self.directory = directory / "evidence"
         self.counts: list[str] = []
+        self.news: list[str] = []
         self.cases = StandInCases()
         self.ingest = IngestRoom(outputs=(*OUTPUTS, lambda context: self.recorder.output(context)), start=NOON)
         self.clock = self.ingest.clock
@@ -154,7 +155,10 @@ class EvidenceHouse:
             cases=self.cases, stamper=self.stamper,
         )  # fmt: skip
         maker = EvidenceMaker(shelf, sources, self._artist, self.clock)
-        return EvidenceRoom(shelf, maker, sources, self.clock, pool, count=self.counts.append)
+        return EvidenceRoom(
+            shelf, maker, sources, self.clock, pool,
+            count=self.counts.append, on_kept=lambda: self.news.append("kept"),
+        )  # fmt: skip
 
     async def go_live(self, seconds: int = 6) -> Peer:
         """Alice's broadcast so far, packaged."""
@@ -183,6 +187,7 @@ class EvidenceHouse:
         self, case_id: str = CASE, target: Target | None = None, at_s: float | None = None
     ) -> EvidenceRecord:
         """Keep a piece, and wait for it."""
-        evidence_id = await self.room.keep(case_id, target or Target(), at_s)
+        evidence_id = self.room.begin(case_id, target or Target(), at_s)
         assert evidence_id
+        await self.room.wait(case_id)
         return await self.store.find(evidence_id)

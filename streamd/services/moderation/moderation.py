@@ -84,11 +84,11 @@ class Moderation:
             lambda: self.receipts,
             self.follow_ups,
             tell=tell,
-            on_change=self._note_change,
+            on_change=self.note_change,
         )
-        self.cases = Cases(case_store, clock, lambda: self.receipts, tell=tell, on_change=self._note_change)
+        self.cases = Cases(case_store, clock, lambda: self.receipts, tell=tell, on_change=self.note_change)
         self.appeals = Appeals(
-            appeal_store, self.cases, clock, lambda: self.receipts, tell=tell, on_change=self._note_change
+            appeal_store, self.cases, clock, lambda: self.receipts, tell=tell, on_change=self.note_change
         )
         self.statuses = ReportStatuses(case_store, appeal_store, clock, lambda: self.receipts)
 
@@ -141,7 +141,8 @@ class Moderation:
             if forgotten == FORGET_ROWS_MAX:
                 self._next_forget_at = now
 
-    def _note_change(self) -> None:
+    def note_change(self) -> None:
+        """Tell moderators that there is something new."""
         self.revision += 1
         for listener in self._listeners:
             listener()

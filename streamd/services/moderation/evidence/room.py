@@ -97,6 +97,7 @@ class EvidenceRoom:
         clock: For dates and pauses.
         pool: Threads that may wait for the disk; shut down with it.
         count: Called with what has become of each piece: ``kept``, ``failed`` or ``refused``.
+        on_kept: Called when a piece is whole: whoever looks at its case already sees it then.
 
     Attributes:
         shelf: As given.
@@ -111,6 +112,7 @@ class EvidenceRoom:
         pool: Executor,
         *,
         count: Callable[[str], object] = lambda _: None,
+        on_kept: Callable[[], object] = lambda: None,
     ) -> None:
         self.shelf = shelf
         self._maker = maker
@@ -118,6 +120,7 @@ class EvidenceRoom:
         self._clock = clock
         self._pool = pool
         self._count = count
+        self._on_kept = on_kept
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(WAITING_MAX)
         self._held_bytes = 0
         # By id; the case that was reported last stands last.
@@ -161,22 +164,6 @@ class EvidenceRoom:
     def held_bytes(self) -> int:
         """Media in memory that waits for its turn, and what is remembered of playlists, bytes."""
         return self._held_bytes + self._sources.held_bytes
-
-    async def keep(self, case_id: str, target: EvidenceTarget, at_s: float | None = None) -> str:
-        """Keep evidence, and wait until it is whole, or has failed, which the log tells of.
-
-        Args:
-            case_id: As of ``begin``.
-            target: Likewise.
-            at_s: Likewise.
-
-        Returns:
-            The id of the piece; empty where none is kept.
-        """
-        evidence_id = self.begin(case_id, target, at_s)
-        if evidence_id:
-            await self.wait(case_id)
-        return evidence_id
 
     def begin(self, case_id: str, target: EvidenceTarget, at_s: float | None = None) -> str:
         """Have evidence kept; what is in memory is held before this returns, and nobody is waited for.
@@ -266,6 +253,7 @@ class EvidenceRoom:
         # The next look has it stamped.
         self._stamp_at = began
         self._count("kept")
+        self._on_kept()
         log.info(
             "evidence.kept",
             extra={

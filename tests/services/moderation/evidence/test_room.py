@@ -95,6 +95,8 @@ class TestAPiece:
         assert "keyframe.jpg: OK" in done.stdout
         assert decoded_seconds((path / "main-0.mp4").read_bytes()) >= 4
         assert {entry.stat().st_mode & 0o077 for entry in (*path.iterdir(), path)} == {0}
+        # Whoever looks at the case already sees it come.
+        assert house.news == ["kept"]
         (kept,) = await log_of(store, "evidence.kept")
         assert ActDetails.parse(kept.entry.reason).category == "VIOLENCE"
         assert words_of(kept.entry.reason) == record.id
@@ -271,7 +273,8 @@ class TestACrowd:
             house.clock.advance(EVERY_S)
         room = house.new_room()
         await room.open()
-        await room.keep(CASE, Target())
+        room.begin(CASE, Target())
+        await room.wait(CASE)
         await room.close()
         assert await house.store.count_of(CASE) == PER_CASE_MAX
 

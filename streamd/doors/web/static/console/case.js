@@ -43,6 +43,16 @@ export class CasePage {
   #onChange;
   /** Addresses of pictures that the page holds. */
   #held = [];
+  /** What is shown, or is being read to be. */
+  #named = "";
+  #turn = 0;
+  /**
+   * Pictures by their piece of evidence. They stay while the page of their case is read anew: each time that one is
+   * sent is a row of the audit log, and what was revealed is not hidden by the next report.
+   *
+   * @type {Map<string, HTMLElement>}
+   */
+  #frames = new Map();
 
   /**
    * @param origin of the public port
@@ -61,27 +71,35 @@ export class CasePage {
   clear() {
     for (const url of this.#held) URL.revokeObjectURL(url);
     this.#held = [];
+    this.#named = "";
+    this.#turn += 1;
+    this.#frames.clear();
     this.#root.replaceChildren();
   }
 
   /** Show a case by its id. */
   async showCase(id) {
-    try {
-      const shown = await this.#client.get(`/api/v1/cases/${id}`);
-      const about = await this.#about(shown.target, shown.id);
-      this.clear();
-      this.#root.append(...this.#head(shown), ...this.#reported(shown), ...about, ...this.#decided(shown));
-    } catch (error) {
-      this.#fail(error);
-    }
+    await this.#load(
+      id,
+      async () => {
+        const shown = await this.#client.get(`/api/v1/cases/${id}`);
+        return { shown, known: await this.#known(shown.target, shown.id) };
+      },
+      ({ shown, known }) => [
+        ...this.#head(shown),
+        ...this.#reported(shown),
+        ...this.#about(shown.target, shown.id, known),
+        ...this.#decided(shown),
+      ],
+    );
   }
 
   /** Show what a moderator has named, which need not be in any case. */
   async showTarget(target) {
-    try {
-      const about = await this.#about(target, "");
-      this.clear();
-      this.#root.append(
+    await this.#load(
+      `${target.kind} ${target.id}`,
+      () => this.#known(target, ""),
+      (known) => [
         this.#back(),
         element("h2", {}, `${KINDS[target.kind]} ${target.id}`),
         element(
@@ -90,10 +108,22 @@ export class CasePage {
           this.#watch(target),
           act("Take it down", () => this.#then(this.#deciding.takeDown(target)), true),
         ),
-        ...about,
-      );
+        ...this.#about(target, "", known),
+      ],
+    );
+  }
+
+  /** Read, and show what was read, unless something else is to be shown by then: nobody decides over another case. */
+  async #load(named, read, shownOf) {
+    if (named !== this.#named) this.clear();
+    this.#named = named;
+    this.#turn += 1;
+    const turn = this.#turn;
+    try {
+      const found = await read();
+      if (turn === this.#turn) this.#root.replaceChildren(...shownOf(found));
     } catch (error) {
-      this.#fail(error);
+      if (turn === this.#turn) this.#fail(error);
     }
   }
 
@@ -180,11 +210,10 @@ export class CasePage {
       : [said];
   }
 
-  /** The user, their streams and pictures, and what was before: of a target with or without a case. */
-  async #about(target, caseId) {
-    const { channel } = target;
+  /** What is known of the user, their streams and what was before: of a target with or without a case. */
+  #known({ channel }, caseId) {
     const get = (path, query) => this.#client.get(path, query).catch(() => null);
-    const [user, stream, recordings, cases, takedowns, evidence] = await Promise.all([
+    return Promise.all([
       get(`/api/v1/users/${channel}`),
       get(`/api/v1/streams/${channel}`),
       get("/api/v1/recordings", { user: channel, limit: NEWEST }),
@@ -192,6 +221,10 @@ export class CasePage {
       get("/api/v1/takedowns", { channel, limit: NEWEST }),
       get("/api/v1/evidence", caseId ? { case_id: caseId } : { channel, limit: NEWEST }),
     ]);
+  }
+
+  /** The user, their streams and pictures, and what was before. */
+  #about({ channel }, caseId, [user, stream, recordings, cases, takedowns, evidence]) {
     const known = [
       user ? `${channel}, ${user.state}` : `${channel}, whom no table has`,
       stream ? "live now" : "not live",
@@ -249,7 +282,10 @@ export class CasePage {
   #piece(piece) {
     const facts = [time(piece.kept_at), ` ${Math.round(piece.media_s)} s of media, ${size(piece.bytes)}`];
     if (piece.deleted_at) return [...facts, `, deleted: ${piece.delete_reason}`];
-    const frame = element("span", { class: "case-picture" });
+    const place = `${piece.id} ${piece.restricted}`;
+    const isNew = !this.#frames.has(place);
+    const frame = this.#frames.get(place) ?? element("span", { class: "case-picture" });
+    this.#frames.set(place, frame);
     const look = async (name, query = {}) => {
       try {
         frame.replaceChildren(await this.#picture(`/api/v1/evidence/${piece.id}/files/${name}`, query));
@@ -262,7 +298,7 @@ export class CasePage {
       const save = (name) => act(name, () => this.#reading(piece, (query) => this.#save(piece, name, query)));
       files.replaceWith(...names.map(save));
     });
-    if (piece.has_picture && this.#account.may("takedown")) look(piece.restricted ? BLURRED : PICTURE);
+    if (isNew && piece.has_picture && this.#account.may("takedown")) look(piece.restricted ? BLURRED : PICTURE);
     const reveal =
       piece.has_picture && piece.restricted
         ? act("Show it", () => this.#reading(piece, (query) => look(PICTURE, query)))

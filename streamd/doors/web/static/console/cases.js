@@ -8,6 +8,8 @@ import { Deciding } from "./deciding.js";
 import { cell, PagedTable, time } from "./list.js";
 
 const CASE_ID = /^case_[0-9a-z]+$/;
+// A second report of a moment ago is seen with the next look.
+const FOLLOW_AGAIN_MS = 1_000;
 const REFERENCE = /^[0-9a-z]{4}-?[0-9a-z]{2}$/i;
 
 export class CasesView {
@@ -18,6 +20,8 @@ export class CasesView {
   #target = byId("look-target", HTMLInputElement);
   /** What is open: a case's id, or what was looked for; empty for the queue. */
   #open = "";
+  #isFollowing = false;
+  #hasNews = false;
 
   constructor(client, account, origin) {
     this.#client = client;
@@ -53,8 +57,23 @@ export class CasesView {
     return this.#table.refresh();
   }
 
-  /** Something was reported, claimed, noted, decided or complained about. */
-  follow() {
+  /** Something was reported, claimed, noted, decided or complained about; a crowd does that many times a second. */
+  async follow() {
+    this.#hasNews = true;
+    if (this.#isFollowing) return;
+    this.#isFollowing = true;
+    try {
+      while (this.#hasNews) {
+        this.#hasNews = false;
+        await this.#followOnce();
+        await new Promise((resolve) => setTimeout(resolve, FOLLOW_AGAIN_MS));
+      }
+    } finally {
+      this.#isFollowing = false;
+    }
+  }
+
+  #followOnce() {
     if (this.#open) return this.#show();
     this.#showAppeals();
     return this.#table.follow();
