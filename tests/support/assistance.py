@@ -53,6 +53,7 @@ class StandInDesk:
     opened: list[tuple[str, Category, str]] = field(default_factory=list)
     explanations: tuple[str, ...] = ("help",)
     gone: set[str] = field(default_factory=set)
+    restricted: set[str] = field(default_factory=set)
 
     async def facts(self, case_id: str) -> CaseFacts | None:
         if case_id in self.gone:
@@ -61,8 +62,12 @@ class StandInDesk:
             case_id, "demo", Category.VIOLENCE, self.clock.now(), explanations=self.explanations, reports=1
         )
 
-    async def note_machine(self, case_id: str, *, priority_factor: float, on_top: bool, summary: str) -> None:
+    async def note_machine(
+        self, case_id: str, *, priority_factor: float, on_top: bool, restricted: bool, summary: str
+    ) -> None:
         self.noted.append((case_id, priority_factor, on_top, summary))
+        if restricted:
+            self.restricted.add(case_id)
 
     async def open_by_machine(self, channel: str, category: Category, summary: str) -> str:
         self.opened.append((channel, category, summary))

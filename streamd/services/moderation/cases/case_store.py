@@ -301,8 +301,10 @@ class CaseStore:
         }
         await connection.execute(update(cases).where(cases.c.id == found.id).values(values))
 
-    async def note_machine(self, case_id: str, *, factor: float, is_on_top: bool, summary: str) -> Case:
-        """Set what a machine makes of a case: how soon it should be looked at, and why.
+    async def note_machine(
+        self, case_id: str, *, factor: float, is_on_top: bool, is_restricted: bool, summary: str
+    ) -> Case:
+        """Set what a machine makes of a case: how soon it should be looked at, why, and by whom alone.
 
         Raises:
             CaseNotFoundError: There is none.
@@ -323,6 +325,8 @@ class CaseStore:
             values = {
                 "machine_factor": factor,
                 "is_on_top": on_top,
+                # As with what is said by people: nothing takes it back.
+                "is_restricted": found.is_restricted or is_restricted,
                 "machine_summary": summary,
                 "priority": priority_of(weight),
             }

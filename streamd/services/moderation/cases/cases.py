@@ -268,15 +268,26 @@ class Cases:
         self._on_change()
         return opened
 
-    async def note_machine(self, case_id: str, *, priority_factor: float, on_top: bool, summary: str) -> Case:
+    async def note_machine(
+        self, case_id: str, *, priority_factor: float, on_top: bool, restricted: bool, summary: str
+    ) -> Case:
         """Set what a machine makes of a case: how soon it should be looked at, and why. It decides nothing.
+
+        Args:
+            case_id: The case.
+            priority_factor: How much sooner.
+            on_top: Before all cases that are not.
+            restricted: Its evidence is seen by nobody who need not.
+            summary: Why, in words.
 
         Raises:
             CaseNotFoundError: There is none.
             StoreUnavailableError: It could not be written.
         """
         summary = said(summary[:SUMMARY_LENGTH_MAX], SUMMARY_LENGTH_MAX, "the summary")
-        noted = await self.store.note_machine(case_id, factor=priority_factor, is_on_top=on_top, summary=summary)
+        noted = await self.store.note_machine(
+            case_id, factor=priority_factor, is_on_top=on_top, is_restricted=restricted, summary=summary
+        )
         self._on_change()
         return noted
 

@@ -86,8 +86,10 @@ class CaseDesk(Protocol):
     async def facts(self, case_id: str, /) -> CaseFacts | None:
         """What is known of a case; None where there is none."""
 
-    async def note_machine(self, case_id: str, /, *, priority_factor: float, on_top: bool, summary: str) -> None:
-        """Set what the machine says about a case's priority."""
+    async def note_machine(
+        self, case_id: str, /, *, priority_factor: float, on_top: bool, restricted: bool, summary: str
+    ) -> None:
+        """Set what the machine says about a case's priority, and whether its evidence is restricted."""
 
     async def open_by_machine(self, channel: str, category: Category, summary: str, /) -> str:
         """Open a case that nobody has reported, or find the one that is open; its id."""
@@ -393,7 +395,11 @@ class Assistance:
         """Say what the machine makes of a case."""
         summary = "; ".join(filter(None, (weight.summary, words)))[:SUMMARY_CHARS_MAX]
         await self._desk.note_machine(
-            case_id, priority_factor=weight.factor * factor, on_top=weight.is_on_top, summary=summary
+            case_id,
+            priority_factor=weight.factor * factor,
+            on_top=weight.is_on_top,
+            restricted=weight.category is Category.PROTECTION_OF_MINORS,
+            summary=summary,
         )
 
     def _ask_assistant(self, finding: Finding, seen: _Seen) -> None:

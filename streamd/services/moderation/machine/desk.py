@@ -16,6 +16,7 @@ from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases.case_records import Act, NewReport
 from streamd.services.moderation.cases.case_rows import note, open_case
 from streamd.services.moderation.cases.report_store import new_case
+from streamd.services.moderation.categories import Category
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.machine.drafts import EXPLANATIONS_MAX, CaseFacts
 from streamd.services.moderation.statement import SourceType
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from streamd.services.moderation.cases.cases import Cases
     from streamd.services.moderation.cases.follow_ups import FollowUps
     from streamd.services.moderation.cases.report_store import ReportStore
-    from streamd.services.moderation.categories import Category
     from streamd.services.store.database import Database
 
 
@@ -73,14 +73,18 @@ class MachineDesk:
             reports=found.reports,
         )
 
-    async def note_machine(self, case_id: str, *, priority_factor: float, on_top: bool, summary: str) -> None:
-        """Set what the machine says about a case's priority; a case that is gone has none.
+    async def note_machine(
+        self, case_id: str, *, priority_factor: float, on_top: bool, restricted: bool, summary: str
+    ) -> None:
+        """Set what the machine says about a case's priority, and who sees its evidence; a case that is gone has none.
 
         Raises:
             StoreUnavailableError: It could not be written.
         """
         try:
-            await self._cases.note_machine(case_id, priority_factor=priority_factor, on_top=on_top, summary=summary)
+            await self._cases.note_machine(
+                case_id, priority_factor=priority_factor, on_top=on_top, restricted=restricted, summary=summary
+            )
         except CaseNotFoundError:
             return
 
@@ -103,7 +107,9 @@ class MachineDesk:
         wanted = NewReport(new_id(IdKind.REPORT, now), target, category, now, source="")
         async with self._database.writing() as connection:
             found = await open_case(connection, wanted.case_key)
-            row = new_case(wanted, now, SourceType.VOLUNTARY)
+            # Nobody has said what precisely it is: until somebody has looked, no page shows it by itself.
+            is_restricted = category is Category.PROTECTION_OF_MINORS
+            row = new_case(wanted, now, SourceType.VOLUNTARY) | {"is_restricted": is_restricted}
             case_id: str = row["id"] if found is None else found.id
             if found is None:
                 await connection.execute(insert(cases_table).values(row))

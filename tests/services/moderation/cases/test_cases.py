@@ -362,10 +362,14 @@ class TestTheQueue:
 
     async def test_what_the_machine_makes_of_it_moves_it_and_decides_nothing(self, house: ModerationHouse) -> None:
         found = await case_id(house)
-        noted = await house.moderation.cases.note_machine(found, priority_factor=2.0, on_top=False, summary="blood")
+        noted = await house.moderation.cases.note_machine(
+            found, priority_factor=2.0, on_top=False, restricted=False, summary="blood"
+        )
         assert noted.priority == pytest.approx(16)
         assert noted.machine_summary == "blood"
-        noted = await house.moderation.cases.note_machine(found, priority_factor=1.0, on_top=True, summary="known")
+        noted = await house.moderation.cases.note_machine(
+            found, priority_factor=1.0, on_top=True, restricted=False, summary="known"
+        )
         assert noted.priority == pytest.approx(ON_TOP + 8)
         await house.report(2)
         case = await house.case()

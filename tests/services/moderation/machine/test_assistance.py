@@ -140,6 +140,7 @@ class TestAReport:
         house.hands.sees = LISTED
         await house.assistance.look_at("case_1", Target())
         assert house.desk.noted == [("case_1", FACTOR_MAX, True, "known picture: known.txt, 2 of 256 bits off")]
+        assert house.desk.restricted == {"case_1"}
         assert await house.actions() == ["machine.found"]
         assert house.desk.opened == []
 

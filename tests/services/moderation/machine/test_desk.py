@@ -64,19 +64,36 @@ async def test_what_is_found_again_is_the_same_case_and_a_report_joins_it(house:
     assert (found.reports, found.source_type) == (1, SourceType.ARTICLE_16)
 
 
+async def test_a_known_picture_of_a_child_is_on_no_page_by_itself(house: ModerationHouse) -> None:
+    """Nobody has reported it, and so nobody has said that it is restricted."""
+    desk = desk_of(house)
+    of_child = await desk.open_by_machine("alice", Category.PROTECTION_OF_MINORS, "known picture")
+    assert (await house.moderation.cases.find(of_child)).is_restricted
+    await house.report()
+    reported = await desk.open_by_machine("alice", Category.VIOLENCE, "")
+    assert not (await house.moderation.cases.find(reported)).is_restricted
+    for is_restricted in (True, False):
+        await desk.note_machine(
+            reported, priority_factor=4.0, on_top=True, restricted=is_restricted, summary="known picture"
+        )
+        assert (await house.moderation.cases.find(reported)).is_restricted
+
+
 async def test_it_sets_the_priority_and_decides_nothing(house: ModerationHouse) -> None:
     desk = desk_of(house)
     await house.report()
     case_id = await desk.open_by_machine("alice", Category.VIOLENCE, "")
     before = await house.moderation.cases.find(case_id)
-    await desk.note_machine(case_id, priority_factor=2.0, on_top=False, summary="blood 0.80")
+    await desk.note_machine(case_id, priority_factor=2.0, on_top=False, restricted=False, summary="blood 0.80")
     urgent = await house.moderation.cases.find(case_id)
     assert urgent.priority == pytest.approx(2 * before.priority)
-    await desk.note_machine(case_id, priority_factor=4.0, on_top=True, summary="known picture")
+    await desk.note_machine(case_id, priority_factor=4.0, on_top=True, restricted=False, summary="known picture")
     top = await house.moderation.cases.find(case_id)
     assert top.is_on_top
     assert (top.state, top.decision_id, top.machine_summary) == (CaseState.OPEN, None, "known picture")
-    await desk.note_machine(new_id(IdKind.CASE, house.clock.now()), priority_factor=1.0, on_top=False, summary="")
+    await desk.note_machine(
+        new_id(IdKind.CASE, house.clock.now()), priority_factor=1.0, on_top=False, restricted=False, summary=""
+    )
     assert house.takedowns.done == []
 
 
