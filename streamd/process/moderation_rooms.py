@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from streamd.process.assistance import MachineAssistance
 from streamd.process.evidence_rooms import evidence_options, evidence_room
 from streamd.process.options import moderation_options
 from streamd.services.moderation.acts.enforcement import Enforcement
+from streamd.services.moderation.acts.takedown_store import TakedownStore
 from streamd.services.moderation.counts.public_counts import PublicCounts
 from streamd.services.moderation.machine.desk import MachineDesk
 from streamd.services.moderation.moderation import Moderation
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from streamd.services.recording.recorder import Recorder
     from streamd.services.storage.object_storage import ObjectStorage
     from streamd.services.store.database import Database
+
+log = logging.getLogger(__name__)
 
 _EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
@@ -173,3 +177,14 @@ class ModerationRooms:
             self.counts.look()
         if self.assistance is not None:
             self.assistance.tick()
+
+
+async def warn_of_what_is_shown_again(database: Database) -> None:
+    """Say so where moderation is off and something was taken down: nothing keeps it dark.
+
+    Raises:
+        StoreUnavailableError: The store cannot be read.
+    """
+    if standing := await TakedownStore(database).count_standing():
+        detail = "what was taken down is shown: [moderation] enabled = true keeps it dark"
+        log.warning("moderation.off", extra={"takedowns": standing, "detail": detail})

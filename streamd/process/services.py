@@ -16,7 +16,7 @@ from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
-from streamd.process.moderation_rooms import ModerationRooms
+from streamd.process.moderation_rooms import ModerationRooms, warn_of_what_is_shown_again
 from streamd.process.options import (
     clip_options,
     gate_options,
@@ -344,6 +344,8 @@ class Services:
         await self.keys.takedowns.start()
         if self.moderation is not None:
             await self.moderation.open(resources)
+        else:
+            await warn_of_what_is_shown_again(self._store.database)
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""

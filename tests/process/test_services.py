@@ -11,7 +11,9 @@ from streamd.errors import KeyUsedTooOftenError, StoreUnavailableError
 from streamd.process.services import RESTART_RECORD_NAME, Services
 from streamd.services.audit.records import Actor
 from streamd.services.events.sender import ReceiverAnswer
+from streamd.services.moderation.target import Target, TargetKind
 from tests.support.built_server import config_of
+from tests.support.enforcement import STATEMENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -78,6 +80,27 @@ async def test_a_sweep_keeps_what_the_next_server_needs(tmp_path: Path) -> None:
     async with opened(config_of(tmp_path)) as services:
         await services.sweep()
         assert (tmp_path / RESTART_RECORD_NAME).exists()
+
+
+async def test_what_was_taken_down_is_shown_where_moderation_is_off_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = Target(TargetKind.CHANNEL, "anna", "anna")
+    async with opened(config_of(tmp_path, moderation={"enabled": True})) as services:
+        assert services.moderation is not None
+        done = await services.moderation.enforcement.takedowns.take_down(target, STATEMENT, actor=ADMIN)
+        assert services.verifier.admissions.is_dark("anna")
+    for _ in range(2):
+        async with opened(config_of(tmp_path)) as services:
+            assert not services.verifier.admissions.is_dark("anna")
+    assert [vars(record)["takedowns"] for record in caplog.records if record.message == "moderation.off"] == [1, 1]
+    caplog.clear()
+    async with opened(config_of(tmp_path, moderation={"enabled": True})) as services:
+        assert services.moderation is not None
+        assert services.verifier.admissions.is_dark("anna")
+        await services.moderation.enforcement.takedowns.restore(done.id, actor=ADMIN)
+    async with opened(config_of(tmp_path)):
+        assert "moderation.off" not in caplog.text
 
 
 async def test_posters_are_there_unless_they_are_switched_off(tmp_path: Path) -> None:

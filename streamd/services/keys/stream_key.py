@@ -65,6 +65,11 @@ class StreamKey:
         """Whether a stream key stands anywhere in ``text``."""
         return _STREAM_KEY.search(text) is not None
 
+    @staticmethod
+    def hidden_in(text: str) -> str:
+        """``text`` with the secret of each stream key in it left out; its id, which is public, stays."""
+        return _STREAM_KEY.sub(r"sk_\1_[hidden]", text)
+
     def reveal(self) -> str:
         """The whole key as text, for the one answer that shows it."""
         return f"sk_{self.key_id}_{self.secret}"

@@ -84,3 +84,5 @@ class TestSecrecy:
     def test_a_key_within_a_text_is_found(self) -> None:
         assert StreamKey.occurs_in(f"my key is {TEXT}, ok?")
         assert not StreamKey.occurs_in(f"my key id is {KEY_ID}")
+        assert StreamKey.hidden_in(f"{TEXT}, or {TEXT}?") == f"sk_{KEY_ID}_[hidden], or sk_{KEY_ID}_[hidden]?"
+        assert StreamKey.hidden_in(f"my key id is {KEY_ID}") == f"my key id is {KEY_ID}"

@@ -27,6 +27,7 @@ from streamd.errors import (
 from streamd.formats.address import source_of
 from streamd.services.events.event import Event, EventType, Value
 from streamd.services.keys.guessing import Budgets
+from streamd.services.keys.stream_key import StreamKey
 from streamd.services.moderation.cases.case_records import NewReport, Taken
 from streamd.services.moderation.ids import IdKind, new_id, reference_of
 
@@ -313,7 +314,9 @@ def shown_at(at: datetime | None, now: datetime) -> datetime | None:
 
 
 def said(text: str, length_max: int, what: str) -> str:
-    """A text as it was written, without what nobody sees and what turns the direction of the rest.
+    """A text as it was written, without what nobody sees and what turns the direction of the rest, and without secrets.
+
+    Whoever saw a stream key on the screen may write it down; moderators have no keys, and neither has the audit log.
 
     Raises:
         ReportRefusedError: It is too long.
@@ -321,4 +324,4 @@ def said(text: str, length_max: int, what: str) -> str:
     if len(text) > length_max:
         raise ReportRefusedError(f"{what} has {length_max} characters at most")
     text = text.replace("\r\n", "\n").translate(_UNSEEN)
-    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text).strip()
+    return StreamKey.hidden_in(_UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text).strip())

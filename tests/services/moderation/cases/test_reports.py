@@ -20,6 +20,7 @@ from streamd.errors import (
     TooManyReportsError,
 )
 from streamd.services.events.event import Event, EventType
+from streamd.services.keys.stream_key import StreamKey
 from streamd.services.moderation.cases import reports as reports_module
 from streamd.services.moderation.cases.case_records import CaseState, Outcome
 from streamd.services.moderation.cases.report_status import ReportState
@@ -244,6 +245,20 @@ class TestTexts:
         await house.report(explanation=written)
         (report,) = (await house.moderation.reports.store.reports_of((await house.case()).id, limit=1)).items
         assert report.explanation == read
+
+    async def test_a_stream_key_is_in_no_text_and_not_in_the_log(self, house: ModerationHouse) -> None:
+        key = StreamKey.generate()
+        hidden = f"Their key: sk_{key.key_id}_[hidden]"
+        secret = f"Their key: sk_{key.key_id}_\u200b{key.secret}"
+        await house.report(explanation=secret, contact=secret[11:])
+        case_id = (await house.case()).id
+        (report,) = (await house.moderation.reports.store.reports_of(case_id, limit=1)).items
+        assert (report.explanation, report.contact) == (hidden, hidden[11:])
+        await house.moderation.cases.note(case_id, secret, by=MINA)
+        decision = await house.decide(case_id, outcome=Outcome.NO_ACTION, reason=secret)
+        assert decision.reason == hidden
+        history = await house.moderation.cases.store.history(case_id)
+        assert not any(key.secret in str(each) for each in (*history, *await house.audited(), *house.told))
 
 
 class TestTimes:
