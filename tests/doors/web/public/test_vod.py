@@ -10,7 +10,7 @@ import json
 import shutil
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
@@ -217,6 +217,22 @@ async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
             door.house.rule(record.id if act == "lock" else record.user, Policy.SIGNED)
         else:
             await door.recorder.index.change(record.id, visibility=Visibility.PRIVATE)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+async def test_what_is_blocked_while_it_is_looked_for_is_not_sent(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its viewer was let in, and nothing is read of it yet."""
+    record = await door.finish()
+    stat, block = door.recorder.read, ViewBlock(record.user)
+
+    async def slow(work: Any) -> Any:
+        if not door.house.gate.is_blocking:
+            door.house.gate.block(block, "blk_1")
+        return await stat(work)
+
+    monkeypatch.setattr(door.recorder, "read", slow)
+    async with door.client.get(f"{door.url}/main/000000.m4s") as answer:
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
 
