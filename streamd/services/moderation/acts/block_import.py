@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from streamd.errors import ModerationStateError
@@ -141,5 +141,10 @@ def _of_texts(number: int, texts: dict[str, str], countries: tuple[str, ...]) ->
             return GivenBlock(number, fault="until is written as 2026-07-28T12:00:00Z")
         if until.tzinfo is None:
             return GivenBlock(number, fault="until needs its zone, such as Z")
+        try:
+            until = until.astimezone(UTC)
+        except OverflowError:
+            # No database takes it, and a list is written as a whole.
+            return GivenBlock(number, fault="until lies between the years 1 and 9999 in UTC")
     kind = texts.pop("kind", "") or BlockKind.CHANNEL.value
     return GivenBlock(number, kind=kind, countries=countries, until=until, **texts)

@@ -437,6 +437,7 @@ class TestReading:
             '{"countries":{"a":1}}',
             '{"value":"anna","until":"soon"}',
             '{"value":"anna","until":"2026-07-28T12:00:00"}',
+            '{"value":"anna","until":"9999-12-31T23:59:59-14:00"}',
             '{"a":' + "[" * 5000,
             '{"value":"' + "x" * LINE_CHARS_MAX + '"}',
         ],
