@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.support.scheduling import REAL_TIME_AT_ONCE_MAX, Kind, RealTimeScheduling, kind_of
+from tests.support import scheduling
+from tests.support.scheduling import REAL_TIME_AT_ONCE_MAX, Kind, RealTimeScheduling, kind_of, yielding_to_what_plays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,3 +107,27 @@ def test_who_has_nothing_left_to_do_beside_what_plays_goes() -> None:
     """More browsers at once would starve each other."""
     crew = Crew(WATCH, 5)
     assert [worker.shutting_down for worker in crew.workers].count(True) == 5 - REAL_TIME_AT_ONCE_MAX
+
+
+@pytest.mark.skipif(not hasattr(os, "setpriority"), reason="needs priorities of processes")
+@pytest.mark.parametrize("may_go_first", [True, False])
+def test_a_unit_test_yields_only_where_that_can_be_taken_back(
+    monkeypatch: pytest.MonkeyPatch, *, may_go_first: bool
+) -> None:
+    """In a container that lacks CAP_SYS_NICE, root may not."""
+    niceness = [7]
+
+    def set_niceness(_which: int, _who: int, wanted: int) -> None:
+        if wanted < niceness[-1] and not may_go_first:
+            raise PermissionError
+        niceness.append(wanted)
+
+    monkeypatch.setattr("os.getpriority", lambda *_: niceness[-1])
+    monkeypatch.setattr("os.setpriority", set_niceness)
+    scheduling.may_take_it_back.cache_clear()
+    try:
+        with yielding_to_what_plays(CHUNKS[0]):
+            assert niceness[-1] == 7 + scheduling.UNIT_NICENESS * may_go_first
+    finally:
+        scheduling.may_take_it_back.cache_clear()
+    assert niceness[-1] == 7

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from streamd.doors.web.models.common import ACCOUNT_FIELD, Problem
 from streamd.errors import StreamdError
 from streamd.process.account import TOKEN_VARIABLE
+from streamd.process.redaction import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -74,10 +75,10 @@ class AdminConnection:
         self._host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
         self._port = port
         self._address = f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
-        # As bytes: the token of the environment and an account's name may have any characters.
+        # As bytes: the token of the environment and an account's name may have letters that are not ASCII's.
         self._fields = {"Authorization": f"Bearer {token}".encode()}
         if account:
-            self._fields[ACCOUNT_FIELD] = account.encode()
+            self._fields[ACCOUNT_FIELD] = escape_controls(account).encode()
         self._is_named = not account
 
     async def call(

@@ -97,6 +97,8 @@ async def _running_server(config: Config) -> RunningServer | None:
 
 def _connect(config: Config, server: RunningServer) -> AdminConnection:
     if named := os.environ.get(TOKEN_VARIABLE, ""):
+        if not named.isprintable():
+            raise StreamdError(f"{TOKEN_VARIABLE} holds a line break, or what is no text: it is not a token")
         return AdminConnection(server.admin_host, server.admin_port, named)
     token = config.admin.token.get_secret_value() or admin_token(config.data_dir, makes=False) or NO_TOKEN
     return AdminConnection(server.admin_host, server.admin_port, token, account_name(os.environ))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -23,6 +24,9 @@ from streamd.errors import (
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_FOUND = 3
+
+# A byte that is no text, as ``os.fsdecode`` makes it one.
+_BYTE = re.compile("[\udc80-\udcff]")
 
 EXIT_CODES = """\
 \b
@@ -63,6 +67,11 @@ class Commands(click.Group):
 
             status = exc.status if isinstance(exc, AdminApiError) else 0
             _fail(exc, {404: EXIT_NOT_FOUND, 422: EXIT_USAGE}.get(status, EXIT_FAILED))
+        except UnicodeEncodeError as exc:
+            # Python reads a byte of the command line that is no text as half a character, which nobody can be sent.
+            if not _BYTE.search(exc.object):
+                raise
+            _fail(StreamdError("an argument holds bytes that are no text; write it in UTF-8"), EXIT_USAGE)
 
 
 def _fail(exc: StreamdError, exit_code: int, *faults: str) -> NoReturn:

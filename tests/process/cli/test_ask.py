@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streamd.process.cli import EXIT_FAILED, ask
+from streamd.process.account import TOKEN_VARIABLE
+from streamd.process.cli import EXIT_FAILED, EXIT_USAGE, ask
 from streamd.process.data_dir import RunningServer, ServerLock
 from tests.support.cli import run
 from tests.support.live_streams import Streams
@@ -53,6 +54,30 @@ class TestAskingAServer:
         assert "no server to ask" not in done.stderr
         assert {name.partition(".")[0] for name in modules} & HEAVY == set()
         assert modules & SERVERS == set()
+
+
+class TestWhatIsNoText:
+    """The command line and the environment may hold any bytes."""
+
+    @pytest.mark.parametrize("token", ["sop_abc\n", "sop_\udcff"])
+    def test_a_token_is_refused_by_the_command(self, server: Streams, data_dir: Path, token: str) -> None:
+        result = run("users", "list", data_dir=data_dir, env={TOKEN_VARIABLE: token})
+        assert (result.exit_code, result.exception.__class__) == (EXIT_FAILED, SystemExit)
+        assert f"{TOKEN_VARIABLE} holds a line break" in result.stderr
+
+    @pytest.mark.parametrize("account", ["bob\nAuthorization: x", "bob\udcff"])
+    def test_an_account_is_named_all_the_same(
+        self, server: Streams, data_dir: Path, monkeypatch: pytest.MonkeyPatch, account: str
+    ) -> None:
+        monkeypatch.setattr(ask, "account_name", lambda _: account)
+        assert run("users", "list", data_dir=data_dir).exit_code == 0
+
+    @pytest.mark.parametrize(
+        "arguments", [("users", "delete", "alice", "--yes", "--reason"), ("playback", "keys", "delete")], ids=" ".join
+    )
+    def test_an_argument_is_refused(self, server: Streams, data_dir: Path, arguments: tuple[str, ...]) -> None:
+        result = run(*arguments, "\udcff", data_dir=data_dir)
+        assert (result.exit_code, "write it in UTF-8" in result.stderr) == (EXIT_USAGE, True)
 
 
 class TestServerThatDoesNotAnswer:

@@ -312,6 +312,8 @@ class TestReopening:
         # Ids of one millisecond are in no order.
         house.clock.advance(1)
         await house.report(2)
+        # Decisions are in the order of their times.
+        house.clock.advance(1)
         await house.decide(found, MAX)
         assert [each.actor for each in await house.moderation.cases.store.decisions_of(found)] == ["mina", "max"]
 
