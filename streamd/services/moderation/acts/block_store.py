@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import AuditEntry
     from streamd.services.store.database import Database
 
-# Rows of one statement: they take the loop some milliseconds. PostgreSQL takes 32,767 values in one; a block has ten.
+# Rows that are written or read at once: they take the loop some milliseconds. PostgreSQL takes 32,767 values in one
+# statement, and a block has ten.
 _ROWS_PER_STATEMENT = 200
 
 
@@ -39,8 +40,12 @@ class BlockStore:
         Raises:
             StoreUnavailableError: They could not be read.
         """
-        async with self._database.reading() as connection:
-            return [_block(row) for row in await connection.execute(select(blocks).order_by(blocks.c.id))]
+        found: list[Block] = []
+        async with self._database.scanning() as connection:
+            rows = await connection.stream(select(blocks).order_by(blocks.c.id))
+            async for part in rows.partitions(_ROWS_PER_STATEMENT):
+                found += [_block(row) for row in part]
+        return found
 
     async def fingerprint(self) -> tuple[object, ...]:
         """What differs where another server has added or removed one.

@@ -236,12 +236,11 @@ class Blocks:
             return
         self._fingerprint = fingerprint
         waiting = {block.id for act in self._writer.waiting() for block in act.blocks}
-        for block in [*self._blocks.values()]:
-            if block.id not in found and block.id not in waiting:
-                self._release(block)
+        # What is done here from now on is newer than what was read.
+        gone = [block for block in self._blocks.values() if block.id not in found and block.id not in waiting]
         news = [block for block in found.values() if block.id not in self._blocks]
-        for block in news:
-            self._hold(block, tells=False)
+        await _in_steps(gone, self._release)
+        await _in_steps(news, partial(self._hold, tells=False))
         if news:
             await self._darken(news)
 
@@ -401,13 +400,10 @@ class Blocks:
         """
         now = self._clock.now()
         over = [self._blocks[block_id] for block_id, until in self._ending.items() if until <= now]
-        parts = [over[start : start + STEP] for start in range(0, len(over), STEP)]
-        for part in parts:
-            for block in part:
-                # It has said itself that it ends: that needs no store.
-                self._release(block, forgets=False)
-            await asyncio.sleep(0)
-        for part in parts:
+        # They have said themselves that they end: that needs no store.
+        await _in_steps(over, partial(self._release, forgets=False))
+        for start in range(0, len(over), STEP):
+            part = over[start : start + STEP]
             row = partial(entry_of, now, SERVER, "block.removed")
             removed = await self._store.remove({block.id: row(**_row(block, "its time was over")) for block in part})
             for block in part:
@@ -452,10 +448,7 @@ class Blocks:
         live_ones = [block for block in new if block.value in names]
         for block in live_ones:
             self._hold(block, tells=False)
-        for number, block in enumerate(block for block in new if block.value not in names):
-            if number % STEP == STEP - 1:
-                await asyncio.sleep(0)
-            self._hold(block, tells=False)
+        await _in_steps([block for block in new if block.value not in names], partial(self._hold, tells=False))
         closed = await self._darken(new)
         import_id = new[0].id
         entry = AuditEntry(
@@ -562,6 +555,14 @@ class Blocks:
         self._ending.pop(block.id, None)
         if self._places.get(block.place) == block.id:
             del self._places[block.place]
+
+
+async def _in_steps(blocks: Sequence[Block], do: Callable[[Block], object]) -> None:
+    """Do something with many blocks; the loop serves others between ``STEP`` of them."""
+    for number, block in enumerate(blocks):
+        do(block)
+        if number % STEP == STEP - 1:
+            await asyncio.sleep(0)
 
 
 def _row(block: Block, words: str) -> dict[str, str | None]:
