@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamd.doors.web.admin.guards import ACTOR, ASKER
+from streamd.doors.web.admin.targets import find_dark
 from streamd.doors.web.json_api import InvalidRequestError, answer
 from streamd.doors.web.models.cases import (
     REPORTS_SHOWN,
@@ -157,7 +158,7 @@ class CaseDesk:
         cases = self._moderation.cases
         # One that is not there is that, whatever else is wrong.
         case = await cases.find(request.match_info["id"])
-        target = None if body.target is None else await self._targets.find(body.target)
+        target = None if body.target is None else await find_dark(self._targets, body.target, request)
         decision = await cases.decide(
             case.id,
             body.outcome,

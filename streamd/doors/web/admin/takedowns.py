@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import hdrs
 
 from streamd.doors.web.admin.guards import ACTOR
+from streamd.doors.web.admin.targets import find_dark, own_hosts
 from streamd.doors.web.fields import media_type
 from streamd.doors.web.json_api import InvalidRequestError, answer
 from streamd.doors.web.models.common import ReasonQuery, ReasonRequest
@@ -35,7 +36,6 @@ from streamd.doors.web.models.takedowns import (
     TakedownShown,
 )
 from streamd.doors.web.openapi import Operation
-from streamd.errors import StoreUnavailableError
 from streamd.services.moderation.acts.block_import import LIST_BYTES_MAX, read_list
 from streamd.services.moderation.acts.order_reply import reply_text
 from streamd.services.moderation.statement import Statement
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from streamd.services.moderation.acts.enforcement import Enforcement
-    from streamd.services.moderation.target import Target
 
 # What a list may be sent as. Not text/plain, which a page of any site may send without asking first.
 LIST_TYPES: Final = frozenset(("text/csv", "application/x-ndjson", "application/jsonl", "application/json-lines"))
@@ -130,7 +129,7 @@ class TakedownDesk:
         """
         # The act is refused for its statement before anything is looked up.
         statement = Statement.of(body.statement_json)
-        target = await self._find(body.target, request)
+        target = await find_dark(self._targets, body.target, request)
         done = await self._takedowns.take_down(target, statement, actor=request[ACTOR], case_id=body.case_id)
         headers: dict[str, str] = {hdrs.LOCATION: f"/api/v1/takedowns/{done.id}"}
         return answer(TakedownAnswer.of_done(done), status=202 if done.unwritten else 201, headers=headers)
@@ -222,7 +221,7 @@ class TakedownDesk:
         `effects` says so of each, and `reply` is the text for the authority.
         """
         done = await self._orders.receive(
-            **body.model_dump(exclude={"urls"}), urls=body.urls, actor=request[ACTOR], own_hosts=_own_hosts(request)
+            **body.model_dump(exclude={"urls"}), urls=body.urls, actor=request[ACTOR], own_hosts=own_hosts(request)
         )
         headers: dict[str, str] = {hdrs.LOCATION: f"/api/v1/orders/{done.order.id}"}
         return answer(OrderAnswer.of_done(done), status=202 if done.unwritten else 201, headers=headers)
@@ -244,22 +243,6 @@ class TakedownDesk:
         """Note that the authority was sent the reply."""
         order = await self._orders.note_answered(request.match_info["id"], actor=request[ACTOR], reason=body.reason)
         return answer(OrderShown.of(order, reply_text(order)))
-
-    # -- inside ---------------------------------------------------------------------------------
-
-    async def _find(self, text: str, request: web.Request) -> Target:
-        own_hosts = _own_hosts(request)
-        try:
-            return await self._targets.find(text, own_hosts)
-        except StoreUnavailableError:
-            # A store that is away keeps nothing on the air: what cannot be looked up can be dark all the same.
-            return self._targets.read(text, own_hosts)
-
-
-def _own_hosts(request: web.Request) -> tuple[str, ...]:
-    """The host that the request came to: the same machine, most likely, serves viewers."""
-    host = request.url.host
-    return (host,) if host else ()
 
 
 async def _read_list(request: web.Request) -> bytes:

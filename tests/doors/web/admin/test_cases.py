@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import hdrs
 
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.options import ModerationOptions
 from streamd.services.operators.roles import Role
 from tests.support.moderation import MINA, STATEMENT, ModerationHouse
-from tests.support.moderation_doors import ModerationDoors
+from tests.support.moderation_doors import TOKEN, ModerationDoors
 from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
@@ -155,6 +156,15 @@ class TestDeciding:
         found = await case_id(doors)
         body = DECISION | {"target": "https://live.example.org/watch/bob"}
         await doors.act("POST", f"/api/v1/cases/{found}/decide", body=body)
+        assert doors.house.takedowns.done[0][0].id == "bob"
+
+    async def test_more_is_named_as_the_moderator_sees_it(self, doors: ModerationDoors) -> None:
+        """By the host under which they reach the server, as a takedown without a case is."""
+        found = await case_id(doors)
+        headers = {hdrs.AUTHORIZATION: f"Bearer {TOKEN}", hdrs.HOST: "192.0.2.80:8081"}
+        body = DECISION | {"target": "http://192.0.2.80/watch/bob"}
+        async with doors.admin.post(f"/api/v1/cases/{found}/decide", json=body, headers=headers) as answer:
+            assert answer.status == 200
         assert doors.house.takedowns.done[0][0].id == "bob"
 
     async def test_reopening(self, doors: ModerationDoors) -> None:
