@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from streamd.errors import KeyNotFoundError, TargetNotFoundError, TargetRefusedError
 from streamd.services.keys.records import USER_NAME
 from streamd.services.keys.stream_key import StreamKey, is_key_id
+from streamd.services.recording.clip_records import ClipFilter
 from streamd.services.recording.recording_id import is_clip_id, is_recording_id
+from streamd.services.recording.records import RecordingFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
     from streamd.services.keys.records import KeyRecord
     from streamd.services.recording.clip_records import Clip
     from streamd.services.recording.records import RecordingRecord
+    from streamd.services.store.page import Page
 
 # As browsers send; a longer one names nothing of ours.
 URL_CHARS_MAX: Final = 2048
+# Recordings of a channel, and clips, whose paths caches are told: they keep them for a minute, and what was watched in
+# that is among the newest, nearly always.
+RECORDED_MAX: Final = 500
 # RFC 3986 section 3: scheme, authority without user and port, path; what follows it says nothing about what it names.
 _URL: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:[^/?#@\s]*@)?"
@@ -91,12 +97,18 @@ class FindsRecordings(Protocol):
     async def find(self, recording_id: str, /) -> RecordingRecord | None:
         """Find a recording; None where there is none."""
 
+    async def page(self, found: RecordingFilter, *, limit: int) -> Page[RecordingRecord]:
+        """Recordings, the newest first."""
+
 
 class FindsClips(Protocol):
     """The index of clips."""
 
     async def find(self, clip_id: str, /) -> Clip | None:
         """Find a clip; None where there is none."""
+
+    async def page(self, found: ClipFilter, *, limit: int) -> Page[Clip]:
+        """Clips, the newest first."""
 
 
 class FindsKeys(Protocol):
@@ -197,6 +209,25 @@ class Targets:
                     if text.strip() != target.id:
                         raise TargetNotFoundError("there is no such key") from None
                     return Target(TargetKind.CHANNEL, target.id, target.id)
+
+    async def paths_of(self, target: Target) -> list[str]:
+        """The paths of a target, and those of the newest recordings and clips of it, which are below ids of their own.
+
+        Raises:
+            StoreUnavailableError: They cannot be looked up.
+        """
+        recorded: list[Target] = []
+        clips_of: ClipFilter | None = None
+        if target.kind is TargetKind.RECORDING:
+            clips_of = ClipFilter(recording_id=target.id)
+        elif target.kind is not TargetKind.CLIP and target.channel:
+            clips_of = ClipFilter(user=target.channel)
+            records = await self._recordings.page(RecordingFilter(user=target.channel), limit=RECORDED_MAX)
+            recorded += [Target(TargetKind.RECORDING, record.id) for record in records.items]
+        if clips_of is not None:
+            clips = await self._clips.page(clips_of, limit=RECORDED_MAX)
+            recorded += [Target(TargetKind.CLIP, clip.id) for clip in clips.items]
+        return [*target.paths, *(path for each in recorded for path in each.paths)]
 
     def _path_of(self, url: str, own_hosts: Collection[str]) -> str:
         """The path of a URL of this server, below its root.

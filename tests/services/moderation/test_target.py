@@ -10,6 +10,7 @@ from streamd.errors import KeyNotFoundError, TargetNotFoundError, TargetRefusedE
 from streamd.services.keys.stream_key import StreamKey
 from streamd.services.moderation.target import URL_CHARS_MAX, Target, TargetKind, Targets
 from streamd.services.recording.recording_id import new_clip_id, new_recording_id
+from streamd.services.store.page import Page
 
 NOW = datetime(2026, 7, 28, 12, tzinfo=UTC)
 RECORDING, CLIP = new_recording_id(NOW), new_clip_id(NOW)
@@ -21,6 +22,9 @@ class Known:
 
     def __init__(self, known: str) -> None:
         self.known = known
+
+    async def page(self, found: Any, *, limit: int) -> Page[Any]:
+        return Page([SimpleNamespace(id=self.known)] if "anna" in str(found) or RECORDING in str(found) else [], False)
 
     async def find(self, wanted: str, /) -> Any:
         return SimpleNamespace(user="anna") if wanted == self.known else None
@@ -150,6 +154,17 @@ class TestWhatIsRefused:
 
 
 class TestPaths:
+    @pytest.mark.asyncio
+    async def test_what_is_recorded_of_a_channel_is_in_caches_under_its_own_name(self) -> None:
+        channel = Target(TargetKind.CHANNEL, "anna", "anna")
+        clip = (f"/vod/{CLIP}", f"/clip/{CLIP}")
+        recording = (f"/vod/{RECORDING}", f"/watch/vod/{RECORDING}")
+        finder = targets()
+        assert await finder.paths_of(channel) == [*channel.paths, *recording, *clip]
+        assert await finder.paths_of(Target(TargetKind.RECORDING, RECORDING)) == [*recording, *clip]
+        assert await finder.paths_of(Target(TargetKind.CLIP, CLIP)) == [*clip]
+        assert await finder.paths_of(Target(TargetKind.KEY, KEY.key_id)) == []
+
     def test_what_caches_may_have(self) -> None:
         assert Target(TargetKind.KEY, KEY.key_id, "anna").paths == (
             "/live/anna",

@@ -100,6 +100,7 @@ class Enforcement:
             streams=streams,
             on_change=on_change,
             purge=self._purge,
+            paths_of=targets.paths_of,
             tell=tell,
         )
         self.blocks = Blocks(

@@ -66,6 +66,11 @@ class Purge:
         self._retrying: asyncio.Task[None] | None = None
         self._at_once = asyncio.Semaphore(AT_ONCE_MAX)
 
+    @property
+    def has_caches(self) -> bool:
+        """Whether there is any cache to be told."""
+        return bool(self._urls())
+
     async def tell(self, paths: Iterable[str]) -> tuple[CacheFault, ...]:
         """Tell every cache about some paths.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.audit_log import entry_of
@@ -25,12 +25,12 @@ from streamd.services.keys.bars import Held
 from streamd.services.keys.request import checked_reason
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.acts.act_writer import UnwrittenAct
-from streamd.services.moderation.acts.takedown import RestoreResult, Takedown, TakedownResult
+from streamd.services.moderation.acts.takedown import CacheFault, RestoreResult, Takedown, TakedownResult
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.target import TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from streamd.services.store.page import Page
 
 log = logging.getLogger(__name__)
+
+# What caches may have of a target is looked up; a store that hangs holds up no moderator.
+LOOK_UP_S: Final = 1.0
 
 
 class Named(Protocol):
@@ -78,6 +81,7 @@ class Takedowns:
         streams: The live streams.
         on_change: Called when something is dark, or is no more: what doors know of recordings is old.
         purge: Tells caches in front.
+        paths_of: Finds what caches may have of a target.
         tell: Gets the events.
     """
 
@@ -92,6 +96,7 @@ class Takedowns:
         streams: LiveStreams,
         on_change: Callable[[], None],
         purge: Purge,
+        paths_of: Callable[[Target], Awaitable[Sequence[str]]],
         tell: EventSink,
     ) -> None:
         self._store = store
@@ -102,6 +107,7 @@ class Takedowns:
         self._streams = streams
         self._on_change = on_change
         self._purge = purge
+        self._paths_of = paths_of
         self._tell = tell
         self._standing: dict[str, Target] = {}
         self._of_channel = Held()
@@ -228,7 +234,7 @@ class Takedowns:
             Event(EventType.TAKEDOWN_RESTORED, now, self._about(restored) | {"by": actor.name, "reason": reason})
         )
         # A cache has kept the refusals for a second.
-        faults = await self._purge.tell(target.paths)
+        faults = await self._tell_caches(target)
         return RestoreResult(restored, self._still_dark_by(target), faults)
 
     async def find(self, takedown_id: str) -> Takedown:
@@ -283,7 +289,7 @@ class Takedowns:
         row = self._row(takedown, _details(statement, seconds), words)
         entry = entry_of(takedown.made_at, actor, "takedown.made", **row)
         unwritten, faults = await asyncio.gather(
-            self._writer.write(UnwrittenAct(takedown.id, entry, takedown=takedown)), self._purge.tell(target.paths)
+            self._writer.write(UnwrittenAct(takedown.id, entry, takedown=takedown)), self._tell_caches(target)
         )
         log.info(
             "takedown.made",
@@ -299,6 +305,18 @@ class Takedowns:
         told: dict[str, Value] = {"by": takedown.made_by, "closed": closed}
         self._tell(Event(EventType.TAKEDOWN_MADE, takedown.made_at, self._about(takedown) | told))
         return TakedownResult(takedown, tuple(closed), took_s, unwritten, faults)
+
+    async def _tell_caches(self, target: Target) -> tuple[CacheFault, ...]:
+        if not self._purge.has_caches:
+            return ()
+        try:
+            async with asyncio.timeout(LOOK_UP_S):
+                paths = await self._paths_of(target)
+        except (StoreUnavailableError, TimeoutError) as exc:
+            reason = str(exc) or "the key store does not answer"
+            log.warning("cache.recordings_untold", extra={"stream": target.channel, "reason": reason})
+            paths = target.paths
+        return await self._purge.tell(paths)
 
     def _hold(self, takedown_id: str, target: Target) -> None:
         self._changes += 1

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from streamd.services.moderation.acts.act_writer import UnwrittenAct
 from streamd.services.moderation.acts.enforcement import JOURNAL_NAME
 from streamd.services.moderation.target import Target, TargetKind
 from streamd.services.recording.recording_id import new_clip_id, new_recording_id
+from streamd.services.store.page import Page
 from tests.support.enforcement import ANNA, MODERATOR, STATEMENT, Deck
 from tests.support.key_house import FragileStore
 
@@ -268,6 +270,20 @@ class TestCaches:
         done = await deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR)
         assert done.caches == ()
         assert deck.cache.told == [("PURGE", f"http://front:6081{path}") for path in ANNA.paths]
+
+    async def test_recordings_and_clips_of_a_channel_are_purged_with_it(
+        self, deck: Deck, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def page(_: object, *, limit: int) -> Page[object]:
+            return Page([SimpleNamespace(id="rec_1")], has_more=False)
+
+        monkeypatch.setattr(deck.recordings, "page", page)
+        deck.cache_urls = ("http://front:6081",)
+        done = await deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR)
+        assert ("PURGE", "http://front:6081/vod/rec_1") in deck.cache.told
+        deck.cache.told.clear()
+        await deck.takedowns.restore(done.id, actor=MODERATOR)
+        assert ("PURGE", "http://front:6081/vod/rec_1") in deck.cache.told
 
     async def test_one_that_knows_ban_alone(self, deck: Deck) -> None:
         deck.cache_urls, deck.cache.status = ("http://front:6081",), {"PURGE": 405}
