@@ -10,7 +10,7 @@ import json
 import shutil
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
@@ -218,6 +218,21 @@ async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
         else:
             await door.recorder.index.change(record.id, visibility=Visibility.PRIVATE)
         with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+async def test_what_is_blocked_while_it_is_looked_up_is_not_sent(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = await door.finish()
+    read = door.recorder.read
+
+    async def block_and_read(work: Any) -> Any:
+        if not door.house.gate.is_blocking:
+            door.house.gate.block(ViewBlock(record.id), "blk_1")
+        return await read(work)
+
+    monkeypatch.setattr(door.recorder, "read", block_and_read)
+    with pytest.raises(aiohttp.ClientError):
+        async with door.client.get(f"{door.url}/main/000000.m4s") as answer:
             await answer.read()
 
 
