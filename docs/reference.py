@@ -719,7 +719,9 @@ def page() -> str:
     with (
         tempfile.TemporaryDirectory() as directory,
         _recorded(Path(directory) / "recordings" / RECORDING.path),
-        run_admin_server(Path(directory), streams, TOKEN, "rtmp://live.example.org/live", [RECORDING]) as (host, port),
+        run_admin_server(
+            Path(directory), streams, TOKEN, "rtmp://live.example.org/live", [RECORDING], is_reported=True
+        ) as (host, port),
     ):
         origin = f"http://{host}:{port}"
         failing, _ = asyncio.run(ask_admin(FAILING_CALLS, origin, Streams()))

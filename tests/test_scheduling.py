@@ -122,8 +122,8 @@ def test_a_unit_test_yields_only_where_that_can_be_taken_back(
             raise PermissionError
         niceness.append(wanted)
 
-    monkeypatch.setattr(os, "getpriority", lambda *_: niceness[-1])
-    monkeypatch.setattr(os, "setpriority", set_niceness)
+    monkeypatch.setattr("os.getpriority", lambda *_: niceness[-1])
+    monkeypatch.setattr("os.setpriority", set_niceness)
     scheduling.may_take_it_back.cache_clear()
     try:
         with yielding_to_what_plays(CHUNKS[0]):

@@ -24,6 +24,7 @@ from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
+from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.live_streams import LiveStreams
 from streamd.process.workers.export_worker import WORKER_COMMAND
 from streamd.process.workers.picture_worker import worker_environment
@@ -91,6 +92,8 @@ def run_admin_server(
     token: str,
     rtmp_url: str,
     recordings: Sequence[RecordingRecord] = (),
+    *,
+    is_reported: bool = False,
 ) -> Iterator[tuple[str, int]]:
     """Serve until the block is left.
 
@@ -100,6 +103,7 @@ def run_admin_server(
         token: The admin token.
         rtmp_url: What broadcasters type as server.
         recordings: What the index of recordings has.
+        is_reported: Somebody has reported ``REPORTED``.
 
     Yields:
         Host and port.
@@ -156,9 +160,10 @@ def run_admin_server(
         )
         moderation.cases.takedowns = enforcement.takedowns
         await moderation.start()
-        await moderation.reports.file(
-            REPORTED, Category.VIOLENCE, explanation="He hits a person.", address="192.0.2.9", viewers=40
-        )
+        if is_reported:
+            await moderation.reports.file(
+                REPORTED, Category.VIOLENCE, explanation="He hits a person.", address="192.0.2.9", viewers=40
+            )
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
@@ -174,6 +179,7 @@ def run_admin_server(
                     *ClipDesk(clips, recorder).operations(),
                     *ExportDesk(exports, recorder).operations(),
                     *CaseDesk(moderation, enforcement.targets).operations(),
+                    *TargetDesk(enforcement.targets).operations(),
                     *TakedownDesk(enforcement).operations(),
                     *EvidenceDesk(shelf).operations(),
                     *FindingDesk(assistance_of(store, clock)).operations(),

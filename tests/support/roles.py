@@ -54,6 +54,7 @@ MAY_WHERE_THERE_ARE = {
     "POST /api/v1/clips": {A, O, M},
     "GET /api/v1/clips": {A, O, M, R},
     "GET /api/v1/clips/{id}": {A, O, M, R},
+    "PATCH /api/v1/clips/{id}": {A, O, M},
     "DELETE /api/v1/clips/{id}": {A, O, M},
     "POST /api/v1/recordings/{id}/export": {A, O, M},
     "GET /api/v1/recordings/{id}/export": {A, O, M, R},

@@ -79,6 +79,9 @@ class Target:
                 return f"/vod/{self.id}", self.path
             case TargetKind.CHANNEL | TargetKind.KEY:
                 name = self.channel
+                if not name:
+                    # A key whose channel could not be looked up: what is below "/live/" is everybody's.
+                    return ()
                 return f"/live/{name}", f"/watch/{name}", f"/embed/{name}", f"/api/v1/streams/{name}"
 
 

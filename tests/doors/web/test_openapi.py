@@ -167,6 +167,7 @@ CONTRACT_CALLS = {
     ("post", "/api/v1/cases/{id}/reopen"),
     ("get", "/api/v1/appeals"),
     ("post", "/api/v1/appeals/{id}/decide"),
+    ("patch", "/api/v1/clips/{id}"),
     ("get", "/api/v1/targets"),
     ("get", "/api/v1/categories"),
     ("post", "/api/v1/takedowns"),

@@ -69,10 +69,14 @@ class Block:
     reason: str = ""
 
     @property
-    def place(self) -> tuple[str, str, str, tuple[str, ...]]:
-        """By which an equal one is found."""
+    def place(self) -> tuple[str, str, str, tuple[str, ...], str]:
+        """By which an equal one is found; what another order wants is another block, which stays when this one goes."""
         kind = BlockKind.CHANNEL if self.kind is BlockKind.USER else self.kind
-        return kind.value, self.value, self.scope.value, self.countries
+        return kind.value, self.value, self.scope.value, self.countries, self.order
+
+    def covers(self, other: Block) -> bool:
+        """Whether this one, of the same place, holds for as long as the other."""
+        return self.until is None or (other.until is not None and other.until <= self.until)
 
     @property
     def names_channel(self) -> bool:

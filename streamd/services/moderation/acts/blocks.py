@@ -11,6 +11,7 @@ import ipaddress
 import logging
 from bisect import bisect_left, insort
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from streamd.errors import (
@@ -135,7 +136,9 @@ class Blocks:
         self._blocks: dict[str, Block] = {}
         # In the order of the ids, which is that of a list's pages.
         self._ids: list[str] = []
-        self._places: dict[tuple[str, str, str, tuple[str, ...]], str] = {}
+        self._places: dict[tuple[str, str, str, tuple[str, ...], str], str] = {}
+        # Those that are being removed: whoever blocks the same meanwhile has a block of their own.
+        self._leaving: set[str] = set()
         self._of_channel = Held()
         # Those that end by themselves.
         self._ending: dict[str, datetime] = {}
@@ -288,7 +291,7 @@ class Blocks:
             allows_wide=allows_wide,
         )
         self._check_countries(block)
-        known = self._blocks.get(self._places.get(block.place, ""))
+        known = self._known(block)
         if known is not None and known.until == block.until:
             return BlockResult(known, is_new=False)
         self._check_room(1)
@@ -306,8 +309,15 @@ class Blocks:
         if any(block_id in {each.id for each in act.blocks} for act in self._writer.waiting()):
             raise StoreUnavailableError("the key store does not have the block yet: it holds until it does")
         now = self._clock.now()
-        await self._store.remove([block_id], [entry_of(now, actor, "block.removed", **_row(block, reason))])
+        self._leaving.add(block_id)
+        try:
+            entry = entry_of(now, actor, "block.removed", **_row(block, reason))
+            removed = await self._store.remove({block_id: entry})
+        finally:
+            self._leaving.discard(block_id)
         self._release(block)
+        if not removed:
+            raise TakedownNotFoundError(f"there is no block {block_id}: somebody has removed it")
         log.info("block.removed", extra={"block": block_id, "kind": block.kind.value, "by": actor.name})
         self._tell(Event(EventType.BLOCK_REMOVED, now, _about(block) | {"by": actor.name, "reason": reason}))
         return block
@@ -339,7 +349,7 @@ class Blocks:
         new: list[Block] = []
         faults: list[str] = []
         faulty = known = 0
-        seen: set[tuple[str, str, str, tuple[str, ...]]] = set()
+        seen: dict[tuple[str, str, str, tuple[str, ...], str], Block] = {}
         for number, each in enumerate(given):
             if number % STEP == STEP - 1:
                 await asyncio.sleep(0)
@@ -365,15 +375,18 @@ class Blocks:
                 if len(faults) < FAULTS_MAX:
                     faults.append(f"line {each.line}: {exc}")
                 continue
-            if block.place in self._places or block.place in seen:
+            # One that ends sooner is no block of this list: what it names would be free again then.
+            if any(each is not None and each.covers(block) for each in (self._known(block), seen.get(block.place))):
                 known += 1
                 continue
-            seen.add(block.place)
+            seen[block.place] = block
             new.append(block)
             self._check_room(len(new))
         # Ids of one millisecond are random in their order; a list keeps its own.
-        ids = sorted(block.id for block in new)
-        new = [replace(block, id=block_id) for block, block_id in zip(new, ids, strict=True)]
+        for number, block_id in enumerate(sorted(block.id for block in new)):
+            new[number] = replace(new[number], id=block_id)
+            if number % STEP == STEP - 1:
+                await asyncio.sleep(0)
         live = self._live_among(new)
         if faulty or only_checks or not new:
             return BlockImport("", len(new), known, tuple(faults), faulty, live[:NAMES_MAX])
@@ -388,16 +401,20 @@ class Blocks:
         """
         now = self._clock.now()
         over = [self._blocks[block_id] for block_id, until in self._ending.items() if until <= now]
-        if not over:
-            return
-        for block in over:
-            # It has said itself that it ends: that needs no store.
-            self._release(block, forgets=False)
-        entries = [entry_of(now, SERVER, "block.removed", **_row(block, "its time was over")) for block in over]
-        await self._store.remove([block.id for block in over], entries)
-        for block in over:
-            self._forget(block)
-            self._tell(Event(EventType.BLOCK_REMOVED, now, _about(block) | {"by": SERVER.name, "reason": "over"}))
+        parts = [over[start : start + STEP] for start in range(0, len(over), STEP)]
+        for part in parts:
+            for block in part:
+                # It has said itself that it ends: that needs no store.
+                self._release(block, forgets=False)
+            await asyncio.sleep(0)
+        for part in parts:
+            row = partial(entry_of, now, SERVER, "block.removed")
+            removed = await self._store.remove({block.id: row(**_row(block, "its time was over")) for block in part})
+            for block in part:
+                self._forget(block)
+                if block.id in removed:
+                    about = _about(block) | {"by": SERVER.name, "reason": "over"}
+                    self._tell(Event(EventType.BLOCK_REMOVED, now, about))
 
     async def close(self) -> None:
         """Let the acts that are under way come to their end."""
@@ -431,8 +448,12 @@ class Blocks:
         self, new: Sequence[Block], known: int, live: tuple[str, ...], actor: Actor, now: datetime, words: str
     ) -> BlockImport:
         # What is live first, in one step: then the rest, in which nobody is.
-        for number, block in enumerate(sorted(new, key=lambda block: block.value not in live)):
-            if number >= len(live) and number % STEP == STEP - 1:
+        names = frozenset(live)
+        live_ones = [block for block in new if block.value in names]
+        for block in live_ones:
+            self._hold(block, tells=False)
+        for number, block in enumerate(block for block in new if block.value not in names):
+            if number % STEP == STEP - 1:
                 await asyncio.sleep(0)
             self._hold(block, tells=False)
         closed = await self._darken(new)
@@ -447,7 +468,7 @@ class Blocks:
             subject=import_id,
         )
         unwritten = await self._writer.write(UnwrittenAct(import_id, entry, blocks=tuple(new)))
-        await self._purge.tell(_paths([block for block in new if block.value in live]))
+        await self._purge.tell(_paths(live_ones))
         log.info("blocks.imported", extra={"blocks": len(new), "by": actor.name, "closed": closed[:NAMES_MAX]})
         told: dict[str, Value] = {"blocks": len(new), "known": known, "by": actor.name, "closed": closed[:NAMES_MAX]}
         self._tell(Event(EventType.BLOCKS_IMPORTED, now, told))
@@ -463,6 +484,11 @@ class Blocks:
         if block.scope is BlockScope.VIEW or block.kind is BlockKind.HASH:
             return []
         return await self._streams.close_barred(self._bars.bars)
+
+    def _known(self, block: Block) -> Block | None:
+        """The block that holds in the same place; None where there is none, or where it is being removed."""
+        block_id = self._places.get(block.place, "")
+        return None if block_id in self._leaving else self._blocks.get(block_id)
 
     def _live_among(self, blocks: Sequence[Block]) -> tuple[str, ...]:
         names = {block.value for block in blocks if block.names_channel}

@@ -337,6 +337,10 @@ class Orders:
                     target, statement, actor=actor, order_id=order_id, since=received_at
                 )
                 return OrderEffect(shown, Effect.TAKEN_DOWN, done.takedown.id, named, done.unwritten)
+            if not target.channel and target.kind is TargetKind.KEY:
+                return OrderEffect(
+                    shown, Effect.IMPOSSIBLE, target=named, detail="the channel of the key cannot be looked up now"
+                )
             value = target.channel if target.kind is TargetKind.KEY else target.id
             blocked = await self._blocks.add(
                 kind=BlockKind.CHANNEL,

@@ -75,7 +75,9 @@ class Purge:
         asked = [(url.rstrip("/"), path) for url in self._urls() for path in paths]
         if not asked:
             return ()
-        answers = await asyncio.gather(*(self._ask(*each) for each in asked))
+        # One that is away costs its time once, and not for each name of a list.
+        away: dict[str, str] = {}
+        answers = await asyncio.gather(*(self._ask(*each, away) for each in asked))
         faults: dict[str, str] = {}
         for each, why in zip(asked, answers, strict=True):
             if why:
@@ -98,16 +100,25 @@ class Purge:
             await asyncio.gather(self._retrying, return_exceptions=True)
 
     async def _retry(self) -> None:
+        away: dict[str, str] = {}
         for each, tries in [*self._again.items()][:AT_ONCE_MAX]:
             # The next in line has the next turn.
             del self._again[each]
-            if await self._ask(*each) and tries + 1 < TRIES_MAX:
+            if await self._ask(*each, away) and tries + 1 < TRIES_MAX:
                 self._again[each] = tries + 1
 
-    async def _ask(self, url: str, path: str) -> str:
-        """Tell one cache about one path; returns why it was not heard."""
+    async def _ask(self, url: str, path: str, away: dict[str, str]) -> str:
+        """Tell one cache about one path; returns why it was not heard.
+
+        Args:
+            url: Of the cache.
+            path: What is dark.
+            away: The caches that did not answer a moment ago, with why: they are not asked, and noted here.
+        """
         try:
             async with self._at_once:
+                if url in away:
+                    return away[url]
                 method = "BAN" if url in self._bans else "PURGE"
                 answer = await self._sender.tell(method, url + path, timeout_s=TIMEOUT_S)
                 if method == "PURGE" and answer.status in _UNKNOWN_METHOD:
@@ -115,6 +126,7 @@ class Purge:
                     if answer.is_success:
                         self._bans.add(url)
         except ReceiverUnreachableError as exc:
+            away[url] = str(exc)
             return str(exc)
         # What the cache did not have is as good as gone.
         return "" if answer.is_success or answer.status == 404 else f"it answered {answer.status}"

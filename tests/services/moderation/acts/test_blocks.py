@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from streamd.errors import (
     BlockError,
     KeyRequestError,
     ModerationStateError,
+    ReceiverUnreachableError,
     StoreUnavailableError,
     TakedownNotFoundError,
 )
@@ -24,6 +26,7 @@ from streamd.services.keys.stream_key import StreamKey
 from streamd.services.moderation.acts import blocks as rules
 from streamd.services.moderation.acts.block import BlockKind
 from streamd.services.moderation.acts.block_import import LINE_CHARS_MAX, read_list
+from streamd.services.moderation.acts.purge import AT_ONCE_MAX
 from streamd.services.recording.recording_id import new_recording_id
 from tests.support.enforcement import MODERATOR, Deck
 
@@ -90,6 +93,79 @@ class TestPublish:
         assert not again.is_new
         assert again.block == first.block
         assert len(await deck.audit()) == 1
+
+    async def test_two_orders_on_one_channel_are_two_acts(self, deck: Deck) -> None:
+        first = await deck.blocks.add(kind="channel", value="anna", order="ord_1", actor=MODERATOR)
+        second = await deck.blocks.add(kind="channel", value="anna", order="ord_2", actor=MODERATOR)
+        assert second.is_new
+        assert not (await deck.blocks.add(kind="channel", value="anna", order="ord_1", actor=MODERATOR)).is_new
+        await deck.blocks.remove(first.block.id, actor=MODERATOR, reason="ord_1 was lifted")
+        assert "anna" in deck.bars.channels
+
+    async def test_many_that_end_at_once_end_in_pieces(self, deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No step of the loop, and no statement, grows with a list."""
+        monkeypatch.setattr(rules, "STEP", 2)
+        until = (deck.clock.now() + timedelta(minutes=5)).isoformat()
+        lines = "".join(f"channel,name{number},publish,,{until}\n" for number in range(5)).encode()
+        await deck.blocks.import_all(read_list(lines), actor=MODERATOR, only_checks=False)
+        deck.clock.advance(301)
+        writes = deck.store.database.writes
+        await deck.blocks.look()
+        assert (len(deck.blocks), len(deck.bars.channels)) == (0, 0)
+        assert deck.store.database.writes == writes + 3
+        assert [entry.action for entry in await deck.audit()] == ["block.imported", *["block.removed"] * 5]
+
+    async def test_one_that_another_server_has_ended_stops_nothing(self, deck: Deck, tmp_path: Path) -> None:
+        """Both have it end in the same second; one of them writes that."""
+        until = deck.clock.now() + timedelta(minutes=5)
+        await deck.blocks.add(kind="channel", value="anna", until=until, actor=MODERATOR)
+        other = Deck(deck.store, tmp_path / "other", deck.clock)
+        await other.room.start()
+        deck.clock.advance(301)
+        for server in (deck, other):
+            await server.blocks.look()
+            assert len(server.blocks) == 0
+        assert [entry.action for entry in await deck.audit()] == ["block.added", "block.removed"]
+        assert [event.type for event in other.events] == []
+        await other.room.close()
+
+    async def test_who_blocks_what_is_being_removed_has_a_block_of_their_own(
+        self, deck: Deck, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = await deck.blocks.add(kind="channel", value="anna", actor=MODERATOR)
+        remove, begun, go_on = deck.blocks._store.remove, asyncio.Event(), asyncio.Event()
+
+        async def slow(entries: Any) -> Any:
+            begun.set()
+            await go_on.wait()
+            return await remove(entries)
+
+        monkeypatch.setattr(deck.blocks._store, "remove", slow)
+        removal = asyncio.create_task(deck.blocks.remove(first.block.id, actor=MODERATOR))
+        await begun.wait()
+        second = await deck.blocks.add(kind="channel", value="anna", actor=MODERATOR)
+        go_on.set()
+        await removal
+        assert second.is_new
+        assert "anna" in deck.bars.channels
+
+    async def test_it_ends_also_without_a_store(self, deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rules, "STEP", 1)
+        until = deck.clock.now() + timedelta(minutes=5)
+        for name in ("anna", "bert"):
+            await deck.blocks.add(kind="channel", value=name, until=until, actor=MODERATOR)
+        deck.clock.advance(301)
+
+        def away() -> object:
+            raise StoreUnavailableError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(deck.store.database, "writing", away)
+            with pytest.raises(StoreUnavailableError):
+                await deck.blocks.look()
+        assert not len(deck.bars.channels)
+        await deck.blocks.look()
+        assert len(deck.blocks) == 0
 
     async def test_it_ends_when_its_time_is_over(self, deck: Deck) -> None:
         await deck.blocks.add(
@@ -262,6 +338,24 @@ class TestImport:
         assert "name009999" in after.bars.channels
         await after.room.close()
 
+    async def test_a_cache_that_is_away_is_waited_for_once(self, deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each path of each live name waited for it for a second, which made minutes of a list."""
+        asked: list[str] = []
+
+        async def away(method: str, url: str, *, timeout_s: float) -> Any:
+            asked.append(url)
+            await asyncio.sleep(0)
+            raise ReceiverUnreachableError("connection refused")
+
+        monkeypatch.setattr(deck.cache, "tell", away)
+        deck.cache_urls = ("http://cache",)
+        names = [f"name{number}" for number in range(100)]
+        for name in names:
+            deck.streams.go_live(name)
+        await deck.blocks.import_all(read_list("\n".join(names).encode()), actor=MODERATOR, only_checks=False)
+        assert len(asked) == AT_ONCE_MAX
+        assert len(deck.room._purge._again) == 400
+
     async def test_one_fault_and_nothing_is_taken(self, deck: Deck) -> None:
         done = await deck.blocks.import_all(
             read_list(b"anna\nB ad\nbert\n0.0.0.0/0"), actor=MODERATOR, only_checks=False
@@ -273,6 +367,18 @@ class TestImport:
     async def test_what_stands_twice_is_taken_once(self, deck: Deck) -> None:
         done = await deck.blocks.import_all(read_list(b"anna\nanna"), actor=MODERATOR, only_checks=False)
         assert (done.added, done.known) == (1, 1)
+
+    async def test_a_block_that_ends_sooner_is_no_block_of_the_list(self, deck: Deck) -> None:
+        """Taken for known, the name would be free again tomorrow."""
+        soon = deck.clock.now() + timedelta(days=1)
+        await deck.blocks.add(kind="channel", value="anna", until=soon, actor=MODERATOR)
+        await deck.blocks.add(kind="channel", value="bert", actor=MODERATOR)
+        listed = b"value,kind,until\nanna\nbert\ncarl,channel," + soon.isoformat().encode() + b"\ncarl"
+        done = await deck.blocks.import_all(read_list(listed), actor=MODERATOR, only_checks=False)
+        assert (done.added, done.known, done.faults) == (3, 1, ())
+        deck.clock.advance(timedelta(days=2).total_seconds())
+        await deck.blocks.look()
+        assert {"anna", "bert", "carl"} <= deck.bars.channels.names.keys()
 
     async def test_without_a_store_it_holds_and_is_written_later(
         self, deck: Deck, monkeypatch: pytest.MonkeyPatch

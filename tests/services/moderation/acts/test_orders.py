@@ -168,6 +168,24 @@ class TestKeeping:
         await deck.orders.write_waiting()
         assert (await deck.orders.page(limit=5)).items == [done.order]
 
+    async def test_a_key_whose_channel_cannot_be_looked_up_takes_nothing_from_the_others(
+        self, deck: Deck, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is carried out is told: an error in its place would leave it without its order."""
+
+        def away() -> object:
+            raise StoreUnavailableError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(deck.store.database, "writing", away)
+            patch.setattr(deck.store.database, "reading", away)
+            done = await deck.orders.receive(
+                **ORDER | {"urls": ["anna", StreamKey.generate().reveal()], "territorial_scope": ["DE"]}
+            )
+        first, second = done.order.effects
+        assert (first.effect, second.effect) == (Effect.BLOCKED, Effect.IMPOSSIBLE)
+        assert "channel" in second.detail
+
 
 class TestWhatIsRefused:
     @pytest.mark.parametrize(

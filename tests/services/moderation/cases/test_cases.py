@@ -252,6 +252,8 @@ class TestReopening:
         opened = await house.moderation.cases.reopen(found, "New facts.", by=MAX)
         assert (opened.state, opened.claimed_by) == (CaseState.OPEN, "")
         await house.report(2)
+        # Decisions are in the order of their times.
+        house.clock.advance(1)
         await house.decide(found, MAX)
         assert [each.actor for each in await house.moderation.cases.store.decisions_of(found)] == ["mina", "max"]
 
