@@ -148,17 +148,19 @@ class AdminConnection:
         connection = HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
         # What stands escaped in a path stays as it is.
         target = quote(path, safe="/%") + (f"?{urlencode(query)}" if query else "")
+        opened: list[socket.socket] = []
         try:
-            await asyncio.to_thread(self._exchange, connection, method, target, body, write, media_type)
+            await asyncio.to_thread(self._exchange, connection, opened, method, target, body, write, media_type)
         finally:
             # Ctrl-C ends the wait, and so the thread's.
-            if (sock := connection.sock) is not None:
+            for sock in opened:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
 
     def _exchange(
         self,
         connection: HTTPConnection,
+        opened: list[socket.socket],
         method: str,
         target: str,
         body: dict[str, Any] | bytes | None,
@@ -170,6 +172,8 @@ class AdminConnection:
                 connection.connect()
             except OSError as exc:
                 raise AdminUnreachableError(f"nobody answers at the admin address {self._address}") from exc
+            # A connection forgets its socket with an answer that is its last, and reads on.
+            opened.append(connection.sock)
             connection.sock.settimeout(REQUEST_TIMEOUT_S)
             try:
                 content = json.dumps(body).encode() if isinstance(body, dict) else body

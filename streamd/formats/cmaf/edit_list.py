@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # all that the fragments have.
 _EDTS = struct.Struct(">I4sI4sIIQqI")
 _RATE_1 = 0x0001_0000
+_TIME_MAX = 2**63 - 1
 _BOX_HEAD_BYTES = 8
 
 
@@ -29,7 +30,7 @@ def with_edit_lists(header: bytes, media_times: Mapping[int, int]) -> bytes:
     Args:
         header: ``ftyp`` and ``moov``.
         media_times: Ticks of each track's timescale, by track id; a track that is not named stays as it is, as does one
-            that has an edit list.
+            that has an edit list, or a time that no edit list can say.
 
     Returns:
         The header, longer by one box for each track; as it was where it is something else.
@@ -42,7 +43,7 @@ def with_edit_lists(header: bytes, media_times: Mapping[int, int]) -> bytes:
             has_list = any(True for _ in inside(header, trak_at, trak_end, b"edts"))
             # 8.6.5: the list stands in the track, in any place; behind its header, as everybody writes it.
             place = next((end for _, end in inside(header, trak_at, trak_end, b"tkhd")), None)
-            if time is None or has_list or place is None:
+            if time is None or time > _TIME_MAX or has_list or place is None:
                 continue
             edts = _EDTS.pack(_EDTS.size, b"edts", _EDTS.size - 8, b"elst", 1 << 24, 1, 0, time, _RATE_1)
             size = trak_end - trak_at + _BOX_HEAD_BYTES + len(edts)

@@ -7,18 +7,21 @@ that it does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING, TypeVar
 
+from pydantic import ValidationError
+
 from streamd.errors import StreamdError
 from streamd.process.account import TOKEN_VARIABLE, account_name
-from streamd.process.admin_connection import AdminConnection, AdminUnreachableError
+from streamd.process.admin_connection import AdminApiError, AdminConnection, AdminUnreachableError
 from streamd.process.cli.output import say
 from streamd.process.data_dir import RunningServer, admin_token, find_server
 from streamd.process.loading import loading
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from streamd.process.cli.need import Need
     from streamd.process.config import Config
@@ -52,7 +55,8 @@ def on_keys(
                 from streamd.process.remote_keys import RemoteKeys
 
             try:
-                return await ask(RemoteKeys(_connect(config, server).call))
+                with _understanding():
+                    return await ask(RemoteKeys(_connect(config, server).call))
             except AdminUnreachableError as exc:
                 tell(f"{exc}, though a server runs")
         with loading():
@@ -79,9 +83,19 @@ def on_server(config: Config, ask: Callable[[AdminConnection], Awaitable[_Result
             raise StreamdError(f"no server runs on data directory {config.data_dir}")
         if not server.admin_host:
             raise StreamdError("the server runs without an admin API; set admin.listen")
-        return await ask(_connect(config, server))
+        with _understanding():
+            return await ask(_connect(config, server))
 
     return asyncio.run(run())
+
+
+@contextlib.contextmanager
+def _understanding() -> Iterator[None]:
+    """Say in a line what it means that an answer cannot be read."""
+    try:
+        yield
+    except ValidationError as exc:
+        raise AdminApiError(502, "the server's answer cannot be read here: it is of another version") from exc
 
 
 async def _running_server(config: Config) -> RunningServer | None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # Fewer than this are synced by themselves: the whole file system has the writes of other programs, too.
 TOGETHER_MIN = 3
+# Where a power cut may cost nothing, it costs this many seconds: while media waits for a slow disk, the loop does not
+# ask without a pause whether it is written.
+PAUSE_S_MIN = 0.05
 
 
 class Written(Protocol):
@@ -81,7 +84,8 @@ class DiskSync:
 
     def _wait(self) -> None:
         if self._timer is None and self._task is None:
-            self._timer = asyncio.get_running_loop().call_later(self._every_s(), self._begin)
+            pause_s = max(self._every_s(), PAUSE_S_MIN)
+            self._timer = asyncio.get_running_loop().call_later(pause_s, self._begin)
 
     def _begin(self) -> None:
         self._timer = None

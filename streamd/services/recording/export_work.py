@@ -73,8 +73,10 @@ class ExportWork:
             OSError: The file cannot be made, or the worker not be started.
         """
         output = await asyncio.get_running_loop().run_in_executor(self._threads, partial(_make_file, part))
-        pipes = [os.pipe() for _ in plan.sources]
+        pipes: list[tuple[int, int]] = []
         try:
+            # One by one, so that those that were made are closed where the next cannot be.
+            pipes.extend(os.pipe() for _ in plan.sources)
             worker = self.worker = await self._start(plan, output, [reading for reading, _ in pipes])
         except BaseException:
             for _, writing in pipes:

@@ -59,3 +59,10 @@ def test_a_track_that_is_not_named_and_one_with_a_list_stay_as_they_are() -> Non
 def test_what_is_no_header_stays_as_it_is() -> None:
     for data in (b"", b"moov", box(b"ftyp", b"iso6"), box(b"moov"), header(trak(1, 90_000))[:50], bytes(range(256))):
         assert with_edit_lists(data, {1: 5}) == data
+
+
+def test_a_time_that_no_list_can_say_stays_unsaid() -> None:
+    """A fragment's time has 64 bits, and a list's 63: what a damaged disk says is sent as it lies there."""
+    plain = header(trak(1, 90_000))
+    assert with_edit_lists(plain, {1: 2**63}) == plain
+    assert lists(with_edit_lists(plain, {1: 2**63 - 1}))[1][2] == 2**63 - 1

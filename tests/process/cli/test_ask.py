@@ -92,7 +92,14 @@ class TestServerThatDoesNotAnswer:
         assert "nobody answers at the admin address" in result.stderr
         assert "follows within 5 s" in result.stderr
 
-    def test_something_else_on_that_port_is_no_reason_to(self, data_dir: Path) -> None:
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            (b"SSH-2.0-something\r\n", "is not streamd's admin API"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "it is of another version"),
+        ],
+    )
+    def test_something_else_on_that_port_is_no_reason_to(self, data_dir: Path, said: bytes, told: str) -> None:
         data_dir.mkdir(mode=0o700)
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as other, ServerLock(data_dir) as lock:
             lock.announce(RunningServer(1, *other.getsockname()))
@@ -101,13 +108,13 @@ class TestServerThatDoesNotAnswer:
                 connection, _ = other.accept()
                 with connection:
                     connection.recv(1000)
-                    connection.sendall(b"SSH-2.0-something\r\n")
+                    connection.sendall(said)
 
             thread = threading.Thread(target=babble)
             thread.start()
             result = run("keys", "issue", "alice", data_dir=data_dir)
             thread.join(10)
-        assert (result.exit_code, "is not streamd's admin API" in result.stderr) == (EXIT_FAILED, True)
+        assert (result.exit_code, told in result.stderr) == (EXIT_FAILED, True)
         assert not (data_dir / "streamd.db").exists()
 
     def test_one_that_is_starting_is_waited_for(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.services.recording.disk_sync import TOGETHER_MIN, DiskSync, sync_file_system
+from streamd.services.recording.disk_sync import PAUSE_S_MIN, TOGETHER_MIN, DiskSync, sync_file_system
 
 pytestmark = pytest.mark.asyncio
 
@@ -105,6 +105,17 @@ async def test_what_waits_for_a_thread_is_for_the_next_round() -> None:
     await disk.called()
     await disk.sync.close()
     assert len(disk.paths) >= 2
+
+
+async def test_a_slow_disk_is_not_asked_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``fsync_s = 0`` costs no processor while media waits."""
+    disk = Disk()
+    pauses: list[float] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda pause_s, _: pauses.append(pause_s))
+    disk.sync.note(Going(1))
+    monkeypatch.undo()
+    assert pauses == [PAUSE_S_MIN]
+    await disk.sync.close()
 
 
 async def test_the_end_syncs_what_no_round_has() -> None:

@@ -230,6 +230,25 @@ async def test_a_worker_that_fails_is_told_of(room: Room, code: str, reason: str
     assert room.files() == []
 
 
+async def test_without_descriptors_none_is_lost(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = fragmented_media(1, has_picture=False)
+    record, pipe = await room.record(fragmented_media(1, has_sound=False), sound=sound), os.pipe
+    made: list[int] = []
+
+    def one_pipe() -> tuple[int, int]:
+        if made:
+            raise OSError(24, "Too many open files")
+        made.extend(pipe())
+        return made[0], made[1]
+
+    monkeypatch.setattr(os, "pipe", one_pipe)
+    export = await room.made(record)
+    assert (export.state, export.reason) == (ExportState.FAILED, "Too many open files")
+    for descriptor in made:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+
+
 async def test_a_file_that_grows_beyond_what_it_may_have_is_ended(room: Room) -> None:
     code = TAKEN_OVER.replace(
         'os.write(descriptor, b"all was refused")', "worker.os.lseek(1, 1 << 40, 0); os.write(1, b'x')"

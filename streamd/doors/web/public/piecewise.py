@@ -86,9 +86,8 @@ class PiecewiseAnswers:
             locked: What is asked of the gate: the name that may be locked, and its owner's; empty for none.
             is_gone: Says before each piece whether nobody may see it any more.
         """
-        viewing = request.get(VIEWING)
-        # Something may have been blocked since the viewer was let in: before the first piece it is asked.
-        blocks = 0 if self._gate is None else -1
+        # What was blocked before is looked at with the first piece: much may have been, since the viewer was let in.
+        viewing, blocks = request.get(VIEWING), 0
         self._metrics.http_responses_total.labels(self._kind, str(response.status)).inc()
         async with contextlib.aclosing(pieces):
             await response.prepare(request)

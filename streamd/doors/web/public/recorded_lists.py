@@ -119,8 +119,9 @@ class RecordedLists:
         name, before, root = asked
         found = RecordingFilter(user=name, visibility=Visibility.PUBLIC)
         page = await self._recorder.index.page(found, before=before, limit=PAGE_RECORDINGS)
-        shown = Page([record for record in page.items if not self._is_hidden(record.id)], page.has_more)
-        listed = ChannelRecordings.of(shown, root)
-        if page.has_more and page.items:
+        shown = [record for record in page.items if not self._is_hidden(record.id)]
+        listed = ChannelRecordings.of(Page(shown, has_more=False), root)
+        # The next page begins behind the last of this one, whether that is shown or not.
+        if page.has_more:
             listed = listed.model_copy(update={"next_before": page.items[-1].id})
         return listed.model_dump_json().encode()

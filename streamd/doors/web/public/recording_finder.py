@@ -78,11 +78,13 @@ class RecordingFinder:
     ) -> Callable[[], Awaitable[bool]]:
         """Watch over an answer: what it gives says, each time that it is called, whether nobody may see it any more.
 
+        The first time it asks in any case: what an answer is made of may have come from a bucket, for seconds.
+
         Args:
             record: The recording that it is of.
             is_gone: Asks in its place, where something was edited; None for the recording itself.
         """
-        edits = self._index.edits
+        edits: int | None = None
 
         async def look() -> bool:
             nonlocal edits

@@ -171,3 +171,12 @@ async def test_a_channel_that_is_not_for_everybody_lists_nothing_to_strangers(do
                 assert answer.status == 200
                 assert len((await answer.json())["recordings"]) == shown
                 assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_page_of_which_all_was_taken_down_leads_to_the_next(door: Door) -> None:
+    for number in range(PAGE_RECORDINGS + 1):
+        await door.recorder.index.save(record_of(number))
+    door.taken_down.update(recording_id(number) for number in range(1, PAGE_RECORDINGS + 1))
+    first = await door.page()
+    assert first["recordings"] == []
+    assert await door.ids(query=f"?before={first['next_before']}") == [recording_id(0)]

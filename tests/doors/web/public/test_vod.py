@@ -221,19 +221,18 @@ async def test_what_is_being_sent_ends_with_it(door: Door, act: str) -> None:
             await answer.read()
 
 
-async def test_what_is_blocked_while_it_is_looked_for_is_not_sent(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its viewer was let in, and nothing is read of it yet."""
+async def test_what_is_blocked_while_it_is_looked_up_is_not_sent(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     record = await door.finish()
-    stat, block = door.recorder.read, ViewBlock(record.user)
+    read = door.recorder.read
 
-    async def slow(work: Any) -> Any:
+    async def block_and_read(work: Any) -> Any:
         if not door.house.gate.is_blocking:
-            door.house.gate.block(block, "blk_1")
-        return await stat(work)
+            door.house.gate.block(ViewBlock(record.id), "blk_1")
+        return await read(work)
 
-    monkeypatch.setattr(door.recorder, "read", slow)
-    async with door.client.get(f"{door.url}/main/000000.m4s") as answer:
-        with pytest.raises(aiohttp.ClientPayloadError):
+    monkeypatch.setattr(door.recorder, "read", block_and_read)
+    with pytest.raises(aiohttp.ClientError):
+        async with door.client.get(f"{door.url}/main/000000.m4s") as answer:
             await answer.read()
 
 
