@@ -24,6 +24,7 @@ from tests.media.test_picture import Clip
 from tests.support.extra import needs_moderation
 from tests.support.moderation import ModerationHouse
 from tests.support.pictures import jpeg_of, scene
+from tests.support.stores import migrated_sqlite
 
 pytestmark = pytest.mark.asyncio
 
@@ -86,7 +87,7 @@ class House(ModerationHouse):
 
 @pytest_asyncio.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    store = KeyStore(migrated_sqlite(tmp_path / "streamd.db"))
     await store.start()
     known = tmp_path / "known.txt"
     known.write_text("# nothing yet\n")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import make_url
 
 from streamd.services.keys.key_store import KeyStore
 from tests.support.key_house import FragileStore, KeyHouse
-from tests.support.postgresql import run_postgresql
-
-_numbers = itertools.count()
+from tests.support.postgresql import create_database, run_postgresql
+from tests.support.stores import migrate, migrated_sqlite
 
 
 @pytest.fixture(scope="session")
@@ -30,21 +27,25 @@ def postgresql_server() -> Iterator[str]:
         yield server.url
 
 
-async def _create_database(server: str) -> str:
-    name = f"streamd_{os.getpid()}_{next(_numbers)}"
-    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    await engine.dispose()
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> str:
+    """Name of a database of the newest schema, with nothing in it."""
+    url = asyncio.run(create_database(postgresql_server))
+    asyncio.run(migrate(url))
+    return str(make_url(url).database)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a database that is empty."""
+    """URL of a database with nothing in its tables, or under ``empty_database`` without any."""
+    is_empty = request.node.get_closest_marker("empty_database") is not None
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}"
-    return asyncio.run(_create_database(request.getfixturevalue("postgresql_server")))
+        path = tmp_path / "streamd.db"
+        return f"sqlite+aiosqlite:///{path}" if is_empty else migrated_sqlite(path)
+    server = request.getfixturevalue("postgresql_server")
+    if is_empty:
+        return asyncio.run(create_database(server))
+    return asyncio.run(create_database(server, request.getfixturevalue("postgresql_template")))
 
 
 @pytest_asyncio.fixture
@@ -59,7 +60,7 @@ async def store(database_url: str) -> AsyncIterator[KeyStore]:
 @pytest_asyncio.fixture
 async def fragile(tmp_path: Path) -> AsyncIterator[FragileStore]:
     """A started store on SQLite that can be made to fail."""
-    store = FragileStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    store = FragileStore(migrated_sqlite(tmp_path / "streamd.db"))
     await store.start()
     yield store
     await store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
 import shutil
@@ -13,11 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_numbers = itertools.count()
 
 
 class PostgresqlServer:
@@ -125,3 +130,13 @@ def run_postgresql() -> Iterator[PostgresqlServer]:
                 server.stop()
     finally:
         shutil.rmtree(directory)
+
+
+async def create_database(server: str, template: str = "template1") -> str:
+    """Make a database of its own on a server, as a copy of another; return its URL."""
+    name = f"streamd_{os.getpid()}_{next(_numbers)}"
+    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    await engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -206,6 +206,7 @@ async def test_a_transaction_that_fails_leaves_no_gap(store: KeyStore) -> None:
     assert (verdict.end.sequence, verdict.faults) == (10, ())
 
 
+@pytest.mark.empty_database
 class TestOldRows:
     """What was there before the log was a chain."""
 

@@ -19,6 +19,7 @@ from streamd.services.keys.records import IssuedKey
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.sweeper import KeySweeper, SweepOptions
 from streamd.services.keys.verifier import KeyVerifier
+from tests.support.stores import migrated_sqlite
 
 pytestmark = pytest.mark.asyncio
 
@@ -55,7 +56,7 @@ class Desk:
 
 @pytest_asyncio.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    store = KeyStore(migrated_sqlite(tmp_path / "streamd.db"))
     await store.start()
     yield Desk(store)
     await store.close()

@@ -23,7 +23,7 @@ from streamd.services.store.database import Database
 from streamd.services.store.migrations import migrate
 from tests.support.stored_keys import LATER, NOW, add, key_id
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.empty_database]
 
 
 def mode(path: Path) -> int:

@@ -25,6 +25,7 @@ from tests.support.assistance import StandInDesk, StandInHands, assistance_of
 from tests.support.console import console_of
 from tests.support.live_streams import Streams
 from tests.support.ports import port_of
+from tests.support.stores import migrated_sqlite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,7 +68,7 @@ class Api:
 
 @pytest_asyncio.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    store = KeyStore(migrated_sqlite(tmp_path / "streamd.db"))
     await store.start()
     api = Api(store)
     await api.client.start_server()

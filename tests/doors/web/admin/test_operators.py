@@ -39,6 +39,7 @@ from streamd.services.recording.records import RecordingMode
 from tests.support.live_streams import Streams
 from tests.support.ports import port_of
 from tests.support.roles import MAY, OF_ADMINS, A, M, O, R, may
+from tests.support.stores import migrated_sqlite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -152,7 +153,7 @@ class House:
 
 @pytest_asyncio.fixture
 async def store(tmp_path: Path) -> AsyncIterator[KeyStore]:
-    store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    store = KeyStore(migrated_sqlite(tmp_path / "streamd.db"))
     await store.start()
     yield store
     await store.close()

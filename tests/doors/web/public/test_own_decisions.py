@@ -25,6 +25,7 @@ from streamd.services.moderation.target import Target, TargetKind
 from streamd.services.recording.recording_id import new_recording_id
 from tests.support.enforcement import ANNA, MODERATOR, STATEMENT, Deck
 from tests.support.live_streams import Streams
+from tests.support.stores import migrated_sqlite
 
 pytestmark = pytest.mark.asyncio
 
@@ -63,7 +64,7 @@ class House:
 
 @pytest_asyncio.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    store = KeyStore(migrated_sqlite(tmp_path / "streamd.db"))
     await store.start()
     house = House(store, tmp_path)
     await house.deck.room.start()

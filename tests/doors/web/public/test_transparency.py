@@ -26,6 +26,7 @@ from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.counts.counts import ACTS
 from streamd.services.moderation.counts.public_counts import DAYS_ASKED_MAX, PublicCounts
+from tests.support.stores import migrated_sqlite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,7 +97,7 @@ class Site:
 
 @pytest_asyncio.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    store = KeyStore(f"sqlite+aiosqlite:///{tmp_path / 'streamd.db'}")
+    store = KeyStore(migrated_sqlite(tmp_path / "streamd.db"))
     await store.start()
     site = Site(store)
     await site.counts.catch_up()
