@@ -161,7 +161,7 @@ def list_blocks(
 @click.option("--reason", default="", help="Why, for the audit log.")
 @config_options
 def remove_block(block_id: str, reason: str, config_file: Path | None, data_dir: Path | None) -> None:
-    """End the block ID (blk_…)."""
+    """End the block of this id."""
     config = load(config_file, data_dir)
     done = on_server(config, lambda server: RemoteModeration(server).remove_block(block_id, reason=reason))
     click.echo(f"{done.kind.value} {done.value} is blocked at {done.scope.value} no more by {done.id}.")

@@ -38,7 +38,7 @@ _GROUNDS = {
     type=click.Choice([each.value for each in Category], case_sensitive=False),
     help="Of the Digital Services Act.",
 )
-@click.option("--restore", "restores", is_flag=True, help="Undo the takedown TARGET (tkd_…) in one act.")
+@click.option("--restore", "restores", is_flag=True, help="Undo the takedown of the id TARGET in one act.")
 @click.option("--list", "lists", is_flag=True, help="List the takedowns that stand.")
 @json_option
 @config_options

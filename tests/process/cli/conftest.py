@@ -21,13 +21,19 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(data_dir: Path) -> Iterator[Streams]:
-    """A server's key service and admin API, in a thread of its own, on ``data_dir``."""
+def server(data_dir: Path, request: pytest.FixtureRequest) -> Iterator[Streams]:
+    """A server's key service and admin API, in a thread of its own, on ``data_dir``.
+
+    Under ``reported``, somebody has reported something.
+    """
     data_dir.mkdir(mode=0o700)
     streams = Streams()
+    is_reported = request.node.get_closest_marker("reported") is not None
     with (
         ServerLock(data_dir) as lock,
-        run_admin_server(data_dir, streams, admin_token(data_dir), "rtmp://live.example.org/live") as address,
+        run_admin_server(
+            data_dir, streams, admin_token(data_dir), "rtmp://live.example.org/live", is_reported=is_reported
+        ) as address,
     ):
         lock.announce(RunningServer(1, *address))
         yield streams

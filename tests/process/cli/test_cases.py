@@ -21,6 +21,7 @@ def cases(*arguments: str, data_dir: Path) -> str:
     return result.stdout
 
 
+@pytest.mark.reported
 @pytest.mark.usefixtures("server")
 class TestReading:
     def listed(self, data_dir: Path, *arguments: str) -> list[dict[str, Any]]:
