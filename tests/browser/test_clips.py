@@ -101,7 +101,8 @@ async def test_viewers_clip_what_they_see(tmp_path: Path, browser: Browser, axe:
         assert left["title"] == "The goal"
         async with console(server, browser) as watching:
             page = watching.page
-            await go_to(watching, "clips")
+            await go_to(watching, "recordings")
+            await page.click("#recordings a[href='#/clips']")
             await page.wait_for_selector("#clips-rows >> text=The goal")
             assert await axe.violations(page) == []
             await page.click("#clips-rows >> text=Delete")

@@ -23,7 +23,7 @@ import pytest
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 import streamd
-from tests.support.chromium import chromium, viewer
+from tests.support.chromium import WATCHES_MAX, chromium, viewer
 from tests.support.firefox import firefox
 from tests.support.locked_media import PASSWORD, WORD, locked_media
 from tests.support.patience import PATIENCE_S
@@ -143,21 +143,32 @@ def sources(locked: Locked, player: str) -> list[str]:
 @pytest.mark.asyncio
 async def test_players_in_pages_of_other_sites(locked: Locked, browser: Browser, other_site: str) -> None:
     for player in ("hls", "native", "mp4", "shaka", "videojs", "mpegts"):
-        async with viewer(browser) as watching:
-            await watching.open(f"{other_site}/players.html")
-            await watching.page.wait_for_function("window.start !== undefined")
-            await watching.page.evaluate(
-                "([name, urls]) => start(name, urls)",
-                ["native" if player == "mp4" else player, sources(locked, player)],
+        # Chromium's own HLS gives up where a busy machine has it read a file that has left the window.
+        tries = WATCHES_MAX if player == "native" else 1
+        while not await plays(locked, browser, other_site, player, may_fail=tries > 1):
+            tries -= 1
+
+
+async def plays(locked: Locked, browser: Browser, other_site: str, player: str, *, may_fail: bool) -> bool:
+    """Whether a player shows all that it is given."""
+    async with viewer(browser) as watching:
+        await watching.open(f"{other_site}/players.html")
+        await watching.page.wait_for_function("() => window.start !== undefined")
+        await watching.page.evaluate(
+            "([name, urls]) => start(name, urls)",
+            ["native" if player == "mp4" else player, sources(locked, player)],
+        )
+        with contextlib.suppress(PlaywrightTimeoutError):
+            await watching.page.wait_for_function(
+                f"() => said.length > 0 || {SHOWN}", timeout=1000 * PATIENCE_S, polling=100
             )
-            with contextlib.suppress(PlaywrightTimeoutError):
-                await watching.page.wait_for_function(
-                    f"said.length > 0 || {SHOWN}", timeout=1000 * PATIENCE_S, polling=100
-                )
-            said = await watching.page.evaluate(SAID)
-            assert await watching.page.evaluate(SHOWN), (player, said, watching.errors)
-            assert said["said"] == [], (player, said)
-            assert all(at > 0 for at, *_ in said["videos"]), (player, said)
+        said = await watching.page.evaluate(SAID)
+        if may_fail and not await watching.page.evaluate(SHOWN):
+            return False
+        assert await watching.page.evaluate(SHOWN), (player, said, watching.errors)
+        assert said["said"] == [], (player, said)
+        assert all(at > 0 for at, *_ in said["videos"]), (player, said)
+    return True
 
 
 @pytest.mark.asyncio
@@ -201,7 +212,7 @@ async def test_a_frame_in_a_site_that_may_set_no_cookie(locked: Locked, tmp_path
                 handle = await page.locator("iframe").nth(place).element_handle()
                 frame = await handle.content_frame()
                 assert frame is not None
-                await frame.wait_for_function("document.querySelector('video')?.currentTime > 1")
+                await frame.wait_for_function("() => document.querySelector('video')?.currentTime > 1")
                 await frame.wait_for_function(
                     "(from) => document.querySelector('video').currentTime > from + 1",
                     arg=await frame.evaluate("document.querySelector('video').currentTime"),
@@ -230,7 +241,7 @@ async def test_firefox(locked: Locked, other_site: str) -> None:
             f"document.querySelector('input[type=password]').value = {PASSWORD!r},"
             " document.querySelector('form').requestSubmit()"
         )
-        await page.wait_for("document.body.dataset.state === 'playing'", about)
+        await page.wait_for("document.body?.dataset.state === 'playing'", about)
         for player in ("hls", "shaka"):
             await page.open(f"{other_site}/players.html")
             await page.wait_for("window.start !== undefined", "''")
