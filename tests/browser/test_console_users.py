@@ -67,7 +67,8 @@ async def test_a_user_is_deleted_by_whoever_types_the_name(live_server: LiveServ
     async with console(live_server, browser) as operator:
         page = operator.page
         with publish(live_server.rtmp_url, key):
-            live_server.wait_until_playable("alice")
+            # The console hears of it within a second.
+            await page.wait_for_selector("[data-stream=alice]")
             await go_to(operator, "users")
             await page.get_by_role("button", name="Delete alice").click()
             dialog = page.get_by_role("dialog", name="Delete alice?")
