@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import delete, text, update
 
+from streamd.errors import StoreUnavailableError
 from streamd.services.moderation.evidence import verify as evidence_verify
 from streamd.services.moderation.evidence.chain import BEGIN_HASH
 from streamd.services.moderation.evidence.verify import verify_evidence
@@ -152,9 +153,13 @@ async def test_very_many_faults_are_counted_and_some_told(shelf: Shelf, monkeypa
 
 
 async def test_a_time_that_is_none_is_a_fault_and_no_traceback(shelf: Shelf) -> None:
+    damage = text("UPDATE evidence SET kept_at = 'noon' WHERE sequence = 2")
     if not shelf.store.database.is_sqlite:
-        # PostgreSQL takes no such time.
+        # PostgreSQL takes no such time, so there is none to be found.
+        with pytest.raises(StoreUnavailableError):
+            async with shelf.store.database.writing() as connection:
+                await connection.execute(damage)
         return
     async with shelf.store.database.writing() as connection:
-        await connection.execute(text("UPDATE evidence SET kept_at = 'noon' WHERE sequence = 2"))
+        await connection.execute(damage)
     assert "cannot be read" in "".join((await shelf.verdict()).faults)
