@@ -66,7 +66,6 @@ class Api:
         async with self.client.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
             return response.status, await response.json(content_type=None)
 
-
     async def acts(self) -> list[AuditEntry]:
         return [record.entry for record in (await self.store.audit.page(after=0, limit=100)).items]
 
