@@ -80,14 +80,15 @@ class Dark:
                 than what is shown, and in some countries alone.
             ModerationStateError: The country of an address, or the channel of a key, cannot be told.
         """
-        ends = {each for _, name in _PARTS if (each := getattr(statement, name)) is not None}
+        ends = {name: end for _, name in _PARTS if (end := getattr(statement, name)) is not None}
         for part, name in _PARTS:
-            end, is_decided = getattr(statement, name), bool(getattr(statement, part))
-            if end is not None and not is_decided:
+            if name in ends and not getattr(statement, part):
                 raise StatementError(name, f"it has an end, and {part} is not decided")
-            if end is not None and end < today:
+        for name, end in ends.items():
+            if end < today:
                 raise StatementError(name, "it is over already")
-            if ends and is_decided and (end is None or len(ends) > 1):
+        for part, name in _PARTS:
+            if ends and getattr(statement, part) and {*ends.values()} != {ends.get(name)}:
                 raise StatementError(name, "a takedown ends as a whole: give all that it decides the same end, or none")
         if not statement.territorial_scope:
             return

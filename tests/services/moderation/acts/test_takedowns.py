@@ -383,7 +383,7 @@ class TestWhereAndUntilWhen:
             ({"end_date_account_restriction": 5}, "end_date_account_restriction"),
             (
                 {"decision_account": Account.SUSPENDED, "end_date_visibility_restriction": 5},
-                "end_date_visibility_restriction",
+                "end_date_account_restriction",
             ),
             (
                 {
