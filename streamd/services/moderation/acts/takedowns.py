@@ -73,6 +73,19 @@ class LiveStreams(Protocol):
         """Close every stream whose admission is barred; returns their names."""
 
 
+class KeepsEvidence(Protocol):
+    """The room of evidence."""
+
+    def begin(self, case_id: str, target: Target, at_s: float | None = None) -> object:
+        """Have what is shown be kept; what is in memory of it is held when this returns.
+
+        Args:
+            case_id: The case, or the takedown that has none.
+            target: What is taken down.
+            at_s: When it was shown, seconds since 1970; None for now.
+        """
+
+
 class Takedowns:
     """Takes down and restores.
 
@@ -118,6 +131,8 @@ class Takedowns:
         self._tell = tell
         self._fingerprint: tuple[object, ...] = ()
         self._acts: set[asyncio.Task[TakedownResult]] = set()
+        self.evidence: KeepsEvidence | None = None
+        """The room of evidence; None where there is none."""
 
     def __len__(self) -> int:
         """How many stand."""
@@ -304,6 +319,13 @@ class Takedowns:
 
     async def _do(self, takedown: Takedown, actor: Actor, began_at: float, since: datetime | None) -> TakedownResult:
         target, statement = takedown.target, takedown.statement
+        if takedown.case_id is None and self.evidence is not None:
+            # Nobody has reported it, so nothing of it is kept: what is in memory is gone a moment later.
+            try:
+                self.evidence.begin(takedown.id, target)
+            except Exception:
+                # It is dark all the same.
+                log.exception("evidence.failed", extra={"case": takedown.id})
         self._dark.hold(takedown.id, takedown.hold)
         self._on_change()
         closed = await self._streams.close_barred(self._bars.bars)

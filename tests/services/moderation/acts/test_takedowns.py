@@ -97,6 +97,28 @@ class TestTakingDown:
         assert found == done.takedown
         await after.room.close()
 
+    async def test_what_nobody_has_reported_is_kept_before_it_is_dark(self, deck: Deck) -> None:
+        kept: list[tuple[str, str, bool]] = []
+
+        class Evidence:
+            fails = False
+
+            def begin(self, case_id: str, target: Target, at_s: float | None = None) -> None:
+                kept.append((case_id, target.id, "anna" in deck.bars.channels))
+                if self.fails:
+                    raise OSError("no space left")
+
+        deck.takedowns.evidence = evidence = Evidence()
+        done = await deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR)
+        assert kept == [(done.id, "anna", False)]
+        # What was reported has its evidence; and what cannot be kept is dark all the same.
+        await deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR, case_id="case_1")
+        assert len(kept) == 1
+        evidence.fails = True
+        bert = Target(TargetKind.CHANNEL, "bert", "bert")
+        await deck.takedowns.take_down(bert, STATEMENT, actor=MODERATOR)
+        assert "bert" in deck.bars.channels
+
     async def test_two_moderators_at_once_are_two_acts(self, deck: Deck) -> None:
         first, second = await asyncio.gather(
             *(deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR) for _ in range(2))
@@ -398,7 +420,7 @@ class TestWhereAndUntilWhen:
     )
     async def test_what_one_act_cannot_do_is_refused(self, deck: Deck, changes: dict[str, Any], field: str) -> None:
         today = deck.clock.now().date()
-        given = {
+        given: dict[str, Any] = {
             name: today + timedelta(days=each) if isinstance(each, int) else each for name, each in changes.items()
         }
         statement = replace(STATEMENT, application_date=today - timedelta(days=9), **given)
