@@ -39,10 +39,9 @@ EVIDENCE_MS_MAX = 3_000 + 8_000
 DARK_MS_MAX = 1_000 + 4_000
 PLAYLIST = "/live/alice/index.m3u8"
 # Notes when a page shows nothing any more, in milliseconds since 1970: pages and the test share the machine's clock.
-NOTES_DARK = """
-const look = () => { if (document.body?.dataset.state === 'gone') window.darkAt ??= Date.now(); };
-new MutationObserver(look).observe(document, { subtree: true, childList: true, attributeFilter: ['data-state'] });
-"""
+NOTES_DARK = """void new MutationObserver(() => {
+  if (document.body?.dataset.state === 'gone') window.darkAt ??= Date.now();
+}).observe(document, { subtree: true, childList: true, attributeFilter: ['data-state'] })"""
 PLAYS = "document.body?.dataset.state === 'playing' && document.querySelector('video').currentTime > 1"
 
 
@@ -60,13 +59,13 @@ class Watchers:
         await other.open(url)
         await other.evaluate(NOTES_DARK)
         pages: list[Viewer] = []
-        for mode in ("stable", "lowest"):
+        for mode, query in (("stable", "?player=hls"), ("lowest", "")):
             watching = await stack.enter_async_context(viewer(browser))
             await watching.page.add_init_script(f"localStorage.setItem('streamd.mode', '{mode}');{NOTES_DARK}")
-            await watching.open(f"{url}?player=hls")
+            await watching.open(url + query)
             pages.append(watching)
         for watching in pages:
-            await watching.page.wait_for_function(PLAYS)
+            await watching.page.wait_for_function(f"() => {PLAYS}")
         await other.wait_for(PLAYS, "({ ...document.body.dataset })")
         engines = [await watching.data("engine") for watching in pages]
         assert engines == ["hls", "mp4"], engines
@@ -202,10 +201,10 @@ async def block_and_lift(page: Page, axe: Axe, tmp_path: Path) -> None:
             await page.keyboard.press("Escape")
             await page.wait_for_selector("dialog", state="detached")
     await page.get_by_role("button", name="Add them").click()
-    await page.wait_for_function("document.querySelectorAll('#blocks-rows tr').length === 3")
+    await page.wait_for_function("() => document.querySelectorAll('#blocks-rows tr').length === 3")
     await page.get_by_role("button", name="Lift the block of carol").click()
     await page.get_by_role("button", name="Lift it").click()
-    await page.wait_for_function("document.querySelectorAll('#blocks-rows tr').length === 2")
+    await page.wait_for_function("() => document.querySelectorAll('#blocks-rows tr').length === 2")
 
 
 async def judge_the_machine(page: Page, server: LiveServer) -> None:
