@@ -86,7 +86,7 @@ def status_of(server: LiveServer) -> int:
 
 
 async def test_a_report_is_seen_decided_dark_complained_about_and_restored(
-    tmp_path: Path, browser: Browser, axe: Axe, record_property: Callable[[str, object], None]
+    tmp_path: Path, browser: Browser, axe: Axe, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     with run_server(tmp_path, moderation__enabled="true") as server:
         key = server.issue_key("alice")
@@ -134,8 +134,8 @@ async def test_a_report_is_seen_decided_dark_complained_about_and_restored(
                 assert status_of(server) == 410
                 dark_at = await watchers.dark_at_ms()
                 await stack.aclose()
-            record_property("dark_ms_after_the_report", max(dark_at) - reported_at)
-            record_property("dark_ms_after_the_decision", [at - decided_at for at in dark_at])
+            record_testsuite_property("dark_ms_after_the_report", max(dark_at) - reported_at)
+            record_testsuite_property("dark_ms_after_the_decision", [at - decided_at for at in dark_at])
             assert max(dark_at) - decided_at < DARK_MS_MAX, (dark_at, decided_at)
             await page.wait_for_selector(".pill >> text=Decided")
             assert moderator.errors == []
