@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # Seconds that an encoder has to read the last word and close: revoke and kick answer when the socket is closed.
 CUT_WAIT_S: Final = 0.5
 # What is taken down is dark and closed within 50 ms, wherever its encoder is; why, it reads when it comes again.
-TAKEN_DOWN_WAIT_S: Final = 0.02
+TAKEN_DOWN_WAIT_S: Final = 0.01
 
 
 class EndReason(enum.Enum):

@@ -76,14 +76,14 @@ class AwaitedPublisher(KickedPublisher):
 
 class TestClosing:
     async def test_what_is_taken_down_is_closed_within_what_is_promised(self) -> None:
-        """Of the 50 ms until all is dark, an encoder that reads nothing has 20; who is kicked has half a second."""
+        """Of the 50 ms until all is dark, an encoder that reads nothing has 10; who is kicked has half a second."""
         room = IngestRoom()
         taken_down, kicked = AwaitedPublisher(), AwaitedPublisher()
         await room.begin(Admission("key", "alice"), taken_down)
         await room.begin(Admission("other", "bob"), kicked)
         assert await room.registry.close_barred(lambda admission: admission.user == "alice") == ["alice"]
         assert await room.registry.kick("bob")
-        assert taken_down.waited_s == [0.02]
+        assert taken_down.waited_s == [0.01]
         assert kicked.waited_s == [0.5]
 
 
