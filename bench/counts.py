@@ -1,9 +1,9 @@
 """What do the public counts cost a server whose audit log has a million rows, and do they hold up its loop?
 
 Method: a log of rows that all count, spread over a year, in SQLite on the disk and in PostgreSQL on loopback. A clock
-in the same loop looks every millisecond how late it is. Told are the time and the longest delay of the loop while a log
-is counted for the first time, while a server that has counted begins again, and while the CSV of a month and of a year
-and the JSON of a day are asked for, each for the first time behind a change.
+in the same loop looks every millisecond how late it is, and how much the loop has computed meanwhile. Told are the time
+and the longest of both while the log is counted for the first time, while a server that has counted begins again, and
+while the CSV of a month and of a year and the JSON of a day are asked for, each for the first time behind a change.
 
 Left out: a server that serves media meanwhile.
 

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 # Rows of one step of the loop: five milliseconds, where all of them count.
 ROWS_AT_ONCE = 250
-# Days that are read or written in one step of the loop, a quarter of a millisecond each.
-DAYS_AT_ONCE = 16
+# Days that are read or written in one step of the loop: some milliseconds each, where a day has many different times.
+DAYS_AT_ONCE = 1
 # What is written down now and then while a long log is read, and where many rows have counted nowhere: the next server
 # reads so many again.
 ROWS_UNSAVED_MAX = 50_000
