@@ -1,10 +1,10 @@
 """Do 100,000 reports from 10,000 addresses hold up a live stream, and does memory stay flat?
 
 Method: ``streamd serve`` as a process of its own behind a proxy that names the addresses, with one stream of the test
-clip in real time. A process floods ``POST /api/v1/reports`` over some connections, each request from the next address; half
-of the addresses report the live channel, the others names that are nowhere. Told are how late the loop was and how late
-parts were, by the server's own histograms over the flood; how long its thread waited for a processor that others used,
-by the kernel's accounting; and the resident memory.
+clip in real time. A process floods ``POST /api/v1/reports`` over some connections, each request from the next address;
+half of the addresses report the live channel, the others names that are nowhere. Told are how late the loop was and how
+late parts were, by the server's own histograms over the flood; how long its thread waited for a processor that others
+used, by the kernel's accounting; and the resident memory.
 
 Left out: real networks and TLS. Server, flood and publisher share the machine.
 
