@@ -1,11 +1,11 @@
 // The stream keys: who has one, what it is worth, when it was used; issue, rotate, revoke.
 
 import { byId, element } from "../dom.js";
+import { onTyped } from "../searching.js";
 import { importKeys } from "./importing.js";
 import { cell, PagedTable, time } from "./list.js";
 
 const STATES = { active: "Active", revoked: "Revoked", expired: "Expired" };
-const TYPING_MS = 300;
 
 export class KeysView {
   #table;
@@ -33,12 +33,10 @@ export class KeysView {
     });
     byId("issue").addEventListener("click", () => acts.issueKey());
     byId("import").addEventListener("click", () => importKeys(client));
-    let typing = 0;
     this.#user.addEventListener("input", () => {
       this.#only = "";
-      clearTimeout(typing);
-      typing = setTimeout(() => this.refresh(), TYPING_MS);
     });
+    onTyped(this.#user, () => this.refresh());
     this.#state.addEventListener("change", () => this.refresh());
   }
 

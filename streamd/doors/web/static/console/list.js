@@ -1,9 +1,9 @@
 // A table that is read from the API page by page, and says when it is loading, empty or broken.
 
-import { messageOf } from "../asking.js";
 import { byId, element, setText } from "../dom.js";
 import { count, when, whenWhole } from "../format.js";
 import { KeyedList } from "../keyed_list.js";
+import { say, sayFault } from "../notice.js";
 import { merged } from "./merging.js";
 
 // As the server gives them out, and as many as it gives at once.
@@ -150,18 +150,11 @@ export class PagedTable {
   }
 
   #say(headline, text) {
-    this.#part("notice").replaceChildren(
-      element("p", { class: "notice-head" }, headline),
-      text ? element("p", {}, text) : "",
-    );
+    say(this.#part("notice"), headline, text);
   }
 
   #fail(error) {
-    this.#part("notice").replaceChildren(
-      element("p", { class: "notice-head" }, "This could not be read"),
-      element("p", {}, messageOf(error)),
-      element("button", { class: "button", type: "button", onclick: () => this.refresh() }, "Try again"),
-    );
+    sayFault(this.#part("notice"), "This could not be read", error, () => this.refresh());
   }
 
   #part(name) {
