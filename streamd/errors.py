@@ -238,7 +238,7 @@ class TakedownNotFoundError(ModerationError):
 
 
 class ModerationStateError(ModerationError):
-    """What is asked for does not go with how things stand; the text says why."""
+    """A request that does not go with how things stand; the text says why."""
 
 
 class BlockError(ModerationError):
@@ -488,7 +488,7 @@ class StoreUnavailableError(KeyServiceError):
 
 
 class OperatorError(StreamdError):
-    """What was asked of the operators cannot be; the text is for the asker."""
+    """A request to the operators that cannot be met; the text is for the asker."""
 
 
 class OperatorNotFoundError(OperatorError):

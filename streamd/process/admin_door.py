@@ -137,7 +137,7 @@ class AdminDoor:
         self._connections.check_deadlines()
 
     def _end_previews(self) -> None:
-        """Whoever may not look at streams any more looks at none; others ask anew."""
+        """An operator who may not look at streams any more looks at none; others ask anew."""
         services = self._services
         services.previews.end_all()
         for channel in services.registry.channels():

@@ -45,7 +45,7 @@ _EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 class ModerationRooms:
-    """What is reported, decided and shown to the public, where moderation is on.
+    """Reports, decisions and the public's figures, where moderation is on.
 
     Args:
         config: All of the configuration.

@@ -236,7 +236,7 @@ class Services:
             index=self.recorder.index,
             folder=self.recorder.folder,
             read=self.recorder.read,
-            # Of its own: who watches a live channel's poster does not wait for a recording's pictures.
+            # Of its own: the poster of a live channel does not wait for a recording's pictures.
             artist=PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock),
             clock=clock,
             on_done=self._note_drawn,

@@ -359,7 +359,7 @@ class Recorder:
             state=RecordingState.RECORDING,
             started_at=now,
             path=folder_name(name, recording_id, now),
-            # What an unlisted channel leaves is found as the channel is: by its address.
+            # Recordings of an unlisted channel are found as the channel is: by their address.
             visibility=Visibility.PUBLIC if self._is_listed(name) else Visibility.UNLISTED,
         )
         document = RecordingDocument(

@@ -44,7 +44,7 @@ ATTEMPTS = 3
 LISTS_MAX = 32
 # Recordings of which this machine's disk has nothing, and whose small files it keeps: up to some megabytes each.
 BROUGHT_MAX = 256
-# What is not there is not looked for again for this long, seconds.
+# A missing object is not looked for again for this long, seconds.
 ABSENT_S = 10.0
 ABSENT_MAX = 1024
 # A playlist of a day is 5 MB; what is brought to the disk is no larger than this, but for the document.

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from streamd.services.moderation.acts.enforcement import Enforcement
 
-# What a list may be sent as. Not text/plain, which a page of any site may send without asking first.
+# Types of a list that is sent. Not text/plain, which a page of any site may send without asking first.
 LIST_TYPES: Final = frozenset(("text/csv", "application/x-ndjson", "application/jsonl", "application/json-lines"))
 
 

@@ -84,9 +84,9 @@ class MediaRoutes:
         self._gate = channels.gate
         self._web_entrance = entrance
         self._entrance: Entrance | None = None
-        # What goes on for viewers who were let in by nothing, with its channel.
+        # Answers that go on for viewers who were let in by nothing, with their channel.
         self._strangers: dict[Cut, str] = {}
-        # What goes on for all, with its channel and the viewer's address.
+        # Answers that go on for all, with their channel and the viewer's address.
         self._going: dict[Cut, tuple[str, str]] = {}
         if channels.gate is not None:
             self._entrance = Entrance(channels, channels.gate)

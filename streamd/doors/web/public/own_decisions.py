@@ -1,4 +1,4 @@
-"""What moderators have decided about a broadcaster's channel, with the reasons, for their studio.
+"""The decisions of moderators about a broadcaster's channel, with the reasons, for their studio.
 
 Spec: Regulation (EU) 2022/2065 article 17: whoever is restricted is told so, why, and how to complain.
 """

@@ -272,7 +272,7 @@ class Pages:
         )
 
     def _report_button(self, root: str, name: str) -> str:
-        """What a viewer reports by; without scripts it leads to the page for it."""
+        """The button that reports; without scripts it leads to the page for it."""
         if not self._takes_reports:
             return ""
         return self.files.fill("report_button", root, name=name).strip()

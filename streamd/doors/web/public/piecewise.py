@@ -86,7 +86,7 @@ class PiecewiseAnswers:
             locked: What is asked of the gate: the name that may be locked, and its owner's; empty for none.
             is_gone: Says before each piece whether nobody may see it any more.
         """
-        # What was blocked before is looked at with the first piece: much may have been, since the viewer was let in.
+        # Earlier blocks are looked at with the first piece: there may be many since the viewer was let in.
         viewing, blocks = request.get(VIEWING), 0
         self._metrics.http_responses_total.labels(self._kind, str(response.status)).inc()
         async with contextlib.aclosing(pieces):
@@ -130,7 +130,7 @@ class PiecewiseAnswers:
 
 
 def answered_range(request: web.Request, size_bytes: int, headers: dict[str, str]) -> tuple[int, int, HTTPStatus]:
-    """What is to be sent of something, and with which status.
+    """The part of a file or text that is to be sent, and with which status.
 
     Args:
         request: The request.

@@ -1,4 +1,4 @@
-"""What all pages of reports are made of: their frame, their language, their addresses, and what a form has sent.
+"""The parts of all pages of reports: their frame, their language, their addresses, and the fields of a form.
 
 The address of some has a token in it: it is told to nobody (``Referrer-Policy``), kept by no cache and found by no
 search engine.
@@ -115,7 +115,7 @@ def quoted(text: str) -> str:
 
 
 def alert(text: str) -> str:
-    """What was wrong with a form that was sent, as HTML; empty for nothing."""
+    """The fault of a form that was sent, as HTML; empty for none."""
     return f'<p class="form-error" role="alert">{html.escape(text)}</p>' if text else ""
 
 

@@ -153,7 +153,7 @@ export function wireControls(player, video, hooks) {
     const action = keys[key];
     if (!action) return;
     const focused = event.target instanceof Element ? event.target : document.body;
-    // What has the focus keeps its own keys: text all, the slider its arrows, buttons and links the space bar.
+    // An element with the focus keeps its own keys: text all, the slider its arrows, buttons and links the space bar.
     if (focused.matches("[type=text]")) return;
     if (focused.matches("input") && key.startsWith("Arrow")) return;
     if (focused.matches("button, a, summary") && key === " ") return;

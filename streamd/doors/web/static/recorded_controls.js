@@ -134,7 +134,7 @@ export function wireRecordedControls(player, video) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     const focused = event.target instanceof Element ? event.target : document.body;
-    // What has the focus keeps its own keys: the sliders and the speeds theirs, buttons and links the space bar.
+    // An element with the focus keeps its own keys: sliders and speeds theirs, buttons and links the space bar.
     if (!action || focused.matches("input, select") || (focused.matches("button, a") && event.key === " ")) return;
     event.preventDefault();
     wake();

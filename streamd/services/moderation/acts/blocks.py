@@ -1,4 +1,4 @@
-"""Blocks: who may not publish, and what is not shown to whom; in memory, and in the store.
+"""Blocks, of publishing and of viewing; in memory, and in the store.
 
 A block holds here before the store is asked, as a takedown does. A list of them is imported in one act: all or none,
 and what is live among them is dark when the call returns.
@@ -236,7 +236,7 @@ class Blocks:
             return
         self._fingerprint = fingerprint
         waiting = {block.id for act in self._writer.waiting() for block in act.blocks}
-        # What is done here from now on is newer than what was read.
+        # Acts of this server from now on are newer than the rows that were read.
         gone = [block for block in self._blocks.values() if block.id not in found and block.id not in waiting]
         news = [block for block in found.values() if block.id not in self._blocks]
         await _in_steps(gone, self._release)
@@ -443,7 +443,7 @@ class Blocks:
     async def _import(
         self, new: Sequence[Block], known: int, live: tuple[str, ...], actor: Actor, now: datetime, words: str
     ) -> BlockImport:
-        # What is live first, in one step: then the rest, in which nobody is.
+        # Live channels first, in one step: then the rest, in which nobody is.
         names = frozenset(live)
         live_ones = [block for block in new if block.value in names]
         for block in live_ones:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What caches may have of a target is looked up; a store that hangs holds up no moderator.
+# Copies in caches are looked up; a store that hangs holds up no moderator.
 LOOK_UP_S: Final = 1.0
 
 
@@ -145,7 +145,7 @@ class Takedowns:
         changes = self._changes
         found = dict(await self._store.standing())
         if changes != self._changes:
-            # What was read may be from before an act of ours.
+            # The rows may be from before an act of ours.
             return
         self._fingerprint = fingerprint
         for takedown_id, target in [*self._standing.items()]:

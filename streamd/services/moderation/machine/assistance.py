@@ -1,6 +1,6 @@
-"""What the machine does for the people who decide: it looks at pictures of cases, and sets the order of cases.
+"""The machine's help for the people who decide: it looks at pictures of cases, and sets the order of cases.
 
-It never decides. What it found is told with the case, with a draft of what could be written; whether people agreed is
+It never decides. Its findings are told with the case, with a draft of what could be written; whether people agreed is
 counted, and that is its error rate.
 """
 
@@ -247,7 +247,7 @@ class Assistance:
             self._note_failure(FindingSource.REPORT, target.channel, exc)
 
     async def scan(self, channel: str, keyframe: Keyframe) -> None:
-        """Look at a picture that nobody has reported; where something is found, open a case. What fails is logged.
+        """Look at a picture that nobody has reported; where something is found, open a case. A failure is logged.
 
         Args:
             channel: Its name.
@@ -430,7 +430,7 @@ class Assistance:
     def _count(self, source: FindingSource, result: str, look: Look | None = None) -> None:
         self._metrics.moderation_looks_total.labels(source.value, result).inc()
         if look is not None and look.fault:
-            # What is missing is told when the process begins; this is a model that fails on one picture.
+            # A missing part is told when the process begins; this is a model that fails on one picture.
             log.debug("look.incomplete", extra={"source": source.value, "reason": look.fault})
 
     def _note_failure(self, source: FindingSource, channel: str, exc: Exception) -> None:

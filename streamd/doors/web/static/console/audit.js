@@ -1,4 +1,4 @@
-// Who did what to which key, user or stream, when and why; the newest first.
+// The audit log: each act, its actor, time and reason; the newest first.
 
 import { messageOf } from "../asking.js";
 import { byId, element } from "../dom.js";
@@ -76,13 +76,13 @@ export class AuditView {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }
 }
 
-/** What the server has written, "rate_limited", in words; what a person has written as it is. */
+/** A word of the server's, "rate_limited", in plain words; a person's own as they are. */
 function reason(text) {
   return /^[a-z_]+$/.test(text) ? text.replaceAll("_", " ") : text;
 }

@@ -1,4 +1,4 @@
-// The clips of all users: of what, who made them, and what can be done about them.
+// The clips of all users: their sources, their makers, and the acts on them.
 
 import { element } from "../dom.js";
 import { size } from "../format.js";
@@ -41,7 +41,7 @@ export class ClipsView {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }

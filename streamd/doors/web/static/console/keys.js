@@ -1,4 +1,4 @@
-// The stream keys: who has one, what it is worth, when it was used; issue, rotate, revoke.
+// The stream keys: their users, their states, their last uses; issue, rotate, revoke.
 
 import { byId, element } from "../dom.js";
 import { onTyped } from "../searching.js";
@@ -13,7 +13,7 @@ export class KeysView {
   #live;
   #user = byId("keys-user", HTMLInputElement);
   #state = byId("keys-state", HTMLSelectElement);
-  /** Whose keys alone are shown, and not also those of users who are called alike. */
+  /** The user whose keys alone are shown, and not also those of users who are called alike. */
   #only = "";
 
   /** @param live returns the live streams, as they are now */
@@ -51,7 +51,7 @@ export class KeysView {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }

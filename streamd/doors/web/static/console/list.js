@@ -9,7 +9,7 @@ import { merged } from "./merging.js";
 // As the server gives them out, and as many as it gives at once.
 const PAGE_ROWS = 100;
 const ROWS_MAX = 1_000;
-// What comes anew is told of up to this number.
+// New rows are told of up to this number.
 const NEWS_ROWS = 100;
 const LOOK_AGAIN_MS = 2_000;
 
@@ -71,7 +71,7 @@ export class PagedTable {
   }
 
   /**
-   * What is shown may have changed. Whoever reads the first page at its top sees all of it; for others the rows stay
+   * The rows may have changed. A reader at the top of the first page sees all of it; for others the rows stay
    * where they are, change in place, and a button says how many are new.
    */
   follow() {
@@ -96,7 +96,7 @@ export class PagedTable {
       this.#show();
       this.#showNews(news);
     } catch {
-      // What is shown stays; the page says by itself that the server is away.
+      // The rows stay; the page says by itself that the server is away.
     } finally {
       this.#isLooking = false;
     }

@@ -1,4 +1,4 @@
-// The broadcaster's own recordings: how each stands, its title, who sees it, its link; and its end.
+// The broadcaster's own recordings: state, title, visibility, link; and their end.
 
 import { choiceField, ask as question, textField } from "../asking.js";
 import { on } from "../base.js";
@@ -55,7 +55,7 @@ export class OwnRecordings {
       const page = await this.#page();
       if (generation !== this.#generation) return;
       const isWhole = page.next_before === null;
-      // Whoever has asked for more keeps what stands behind the first page.
+      // A reader who has asked for more keeps the rows behind the first page.
       const last = page.recordings.at(-1)?.id ?? "";
       const rest =
         isWhole || this.#shown.length <= page.recordings.length ? [] : this.#shown.filter(({ id }) => id < last);
