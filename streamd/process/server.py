@@ -98,7 +98,7 @@ class Server:
         self._tell_start()
         self.services.machine.tell(self.config)
         loop = asyncio.get_running_loop()
-        self.services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+        self.services.metrics.process.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self.manager.ready()
 
     def reload(self, config: Config) -> None:

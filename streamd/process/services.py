@@ -162,7 +162,7 @@ class Services:
             self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / ACTS_NAME)
         )
         takedowns = self.keys.takedowns
-        metrics.acts_waiting.set_function(lambda: len(takedowns))
+        metrics.publishing.acts_waiting.set_function(lambda: len(takedowns))
         self._eraser = AddressEraser(self._store.database, clock, config.privacy.keep_addresses_days)
         self.operators = OperatorService(self._store.database, clock)
         self.key_sweeper = KeySweeper(
@@ -179,7 +179,7 @@ class Services:
             clock,
             gate_options(config),
             self._countries,
-            lambda reason: metrics.playback_refusals_total.labels(reason).inc(),
+            lambda reason: metrics.viewing.playback_refusals_total.labels(reason).inc(),
         )
         self.passwords = Passwords(clock.monotonic)
         self.playback = PlaybackService(
@@ -197,7 +197,7 @@ class Services:
             waiting_requests_per_address_max=limits.waiting_requests_per_address_max,
             on_source_refused=metrics.limit_hits_total.labels("waiting_requests_per_address_max").inc,
         )
-        metrics.requests_waiting.set_function(lambda: self._budget.waiting)
+        metrics.viewing.requests_waiting.set_function(lambda: self._budget.waiting)
         self.pasts = Pasts(config.dvr.window_s, clock)
         self.recorder = Recorder(
             recorder_options(config),
@@ -264,7 +264,7 @@ class Services:
             tell=tell_of_streams,
             take_place=self.machine.memory.admit,
         )
-        metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
+        metrics.streams.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
         self.targets = Targets(self.recorder.index, self.clips.index, self._store, lambda: self._config.public_url)
         self.moderation: ModerationRooms | None = None
@@ -275,7 +275,7 @@ class Services:
                 registry=self.registry, pasts=self.pasts, recorder=self.recorder, clips=self.clips,
                 storage=self.storage, targets=self.targets, tell=tell,
             )  # fmt: skip
-            metrics.acts_waiting.set_function(lambda: len(takedowns) + rooms.enforcement.unwritten)
+            metrics.publishing.acts_waiting.set_function(lambda: len(takedowns) + rooms.enforcement.unwritten)
             self.machine.accounts.add_store(lambda: rooms.evidence.held_bytes)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None

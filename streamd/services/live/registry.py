@@ -540,7 +540,7 @@ class LiveRegistry:
         self._tell(Event(event_type, self._clock.now(), {**about, **(data or {})}))
 
     def _count(self) -> None:
-        self._metrics.streams_live.set(sum(1 for _ in self.live()))
+        self._metrics.streams.streams_live.set(sum(1 for _ in self.live()))
 
 
 def _starts_ms(left: StreamRecord, left_at: datetime) -> int:

@@ -134,8 +134,8 @@ class Recorder:
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._space = SpaceLook(self._pool, clock)
-        metrics.recordings_going.set_function(lambda: len(self._going))
-        metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
+        metrics.recordings.recordings_going.set_function(lambda: len(self._going))
+        metrics.recordings.recording_waiting_bytes.set_function(self._all_queued_bytes)
 
     def attach(self, elsewhere: Elsewhere) -> None:
         """Have recordings kept elsewhere, too; called before it is opened."""

@@ -183,7 +183,7 @@ class StoredRecordings:
         try:
             for first in range(start, stop, PIECE_BYTES):
                 piece = await self._piece(f"{record.path}/{path}", first, min(first + PIECE_BYTES, stop))
-                self._metrics.storage_read_bytes_total.inc(len(piece))
+                self._metrics.storage.storage_read_bytes_total.inc(len(piece))
                 yield piece
         finally:
             self._readers -= 1
@@ -193,7 +193,7 @@ class StoredRecordings:
             try:
                 return await self._bucket.read(path, start, stop)
             except StorageError as exc:
-                self._metrics.storage_failures_total.labels(exc.reason).inc()
+                self._metrics.storage.storage_failures_total.labels(exc.reason).inc()
                 if exc.reason == StorageFault.WRONG_SECRET:
                     self._bucket.reopen()
                 # A viewer has waited long enough for what did not come in time.

@@ -122,8 +122,8 @@ class Uploads:
         # Since when the bucket has taken nothing, and what it says now.
         self._failing_since: float | None = None
         self._fault = ""
-        metrics.storage_backlog_bytes.set_function(lambda: self.backlog_bytes)
-        metrics.storage_oldest_waiting_seconds.set_function(lambda: self.oldest_waiting_s)
+        metrics.storage.storage_backlog_bytes.set_function(lambda: self.backlog_bytes)
+        metrics.storage.storage_oldest_waiting_seconds.set_function(lambda: self.oldest_waiting_s)
 
     # -- what waits --------------------------------------------------------------------------------
 
@@ -311,8 +311,8 @@ class Uploads:
         size_bytes, sha256 = await self.bucket.put_file(f"{record.path}/{file.path}", folder.path / file.path)
         self._backoff.note_success()
         self._failing_since = None
-        self._metrics.storage_uploaded_bytes_total.inc(size_bytes)
-        self._metrics.storage_uploads_total.inc()
+        self._metrics.storage.storage_uploaded_bytes_total.inc(size_bytes)
+        self._metrics.storage.storage_uploads_total.inc()
         if file.sha256 and file.sha256 != sha256:
             # The disk has lost bits: what is there is better than nothing, and verify says so.
             log.warning("storage.file_damaged", extra={"recording_id": record.id, "file": file.path})

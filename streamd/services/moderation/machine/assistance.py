@@ -326,7 +326,7 @@ class Assistance:
             log.warning("machine.not_judged", extra={"case": case_id, "reason": str(exc)})
             return
         if judged:
-            self._metrics.moderation_judged_total.labels("agreed" if agreed else "disagreed").inc(judged)
+            self._metrics.moderation.moderation_judged_total.labels("agreed" if agreed else "disagreed").inc(judged)
 
     async def _pixels(self, case_id: str, channel: str) -> bytes | None:
         """The pixels of a case's picture, and where none is kept, those of what is shown now.
@@ -420,15 +420,15 @@ class Assistance:
             await self._store.suggest(finding.id, suggestion)
             words = f"assistant: {suggestion.summary}" if suggestion.summary else ""
             await self._tell(finding.case_id, seen.told, suggestion.factor, words)
-            self._metrics.moderation_suggestions_total.labels("answered").inc()
+            self._metrics.moderation.moderation_suggestions_total.labels("answered").inc()
         except (AssistantError, StoreUnavailableError) as exc:
-            self._metrics.moderation_suggestions_total.labels("failed").inc()
+            self._metrics.moderation.moderation_suggestions_total.labels("failed").inc()
             log.warning("assistant.failed", extra={"case": finding.case_id, "reason": str(exc)})
         except Exception:
             log.exception("assistant.broke", extra={"case": finding.case_id})
 
     def _count(self, source: FindingSource, result: str, look: Look | None = None) -> None:
-        self._metrics.moderation_looks_total.labels(source.value, result).inc()
+        self._metrics.moderation.moderation_looks_total.labels(source.value, result).inc()
         if look is not None and look.fault:
             # A missing part is told when the process begins; this is a model that fails on one picture.
             log.debug("look.incomplete", extra={"source": source.value, "reason": look.fault})
