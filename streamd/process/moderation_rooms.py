@@ -123,7 +123,7 @@ class ModerationRooms:
                 config, database, clock, metrics, sender, registry,
                 desk=MachineDesk(database, desk.cases, desk.reports.store, desk.follow_ups, clock),
                 pictures=self.evidence,
-                blocks=self.enforcement.blocks,
+                blocks=self.enforcement.blocks.held,
             )  # fmt: skip
         self.counts = PublicCounts(database, clock) if config.moderation.transparency else None
         # Each is built with those that it asks, and these two are asked behind a report or a decision.
