@@ -296,7 +296,7 @@ class Assistance:
             return None
         finding, is_new = judged
         if is_new:
-            self._metrics.moderation_judged_total.labels("agreed" if agreed else "disagreed").inc()
+            self._metrics.moderation.moderation_judged_total.labels("agreed" if agreed else "disagreed").inc()
         return finding
 
     async def record(self) -> MachineRecord:
