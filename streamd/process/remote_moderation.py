@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RemoteModeration:
-    """What moderators do, on a server that runs.
+    """The acts of moderators, on a server that runs.
 
     Args:
         connection: Asks its admin API.

@@ -14,7 +14,7 @@ from streamd.process.cli.output import format_time, print_closed, print_json, pr
 from streamd.process.remote_moderation import RemoteModeration
 from streamd.services.moderation.categories import Category
 
-# What is said in one word; any other text is the law that is broken.
+# Grounds of one word; any other text is the law that is broken.
 _GROUNDS = {
     "illegal": "ILLEGAL_CONTENT",
     "illegal_content": "ILLEGAL_CONTENT",

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 # In the data directory.
 JOURNAL_NAME: Final = "unwritten-moderation.jsonl"
-# What another server on the same database has done holds here after this, seconds.
+# An act of another server on the same database holds here after this, seconds.
 RECHECK_S: Final = 2.0
 
 

@@ -76,7 +76,7 @@ class Restrictions:
         """
         if not is_id(IdKind.BLOCK, act_id):
             return await self._takedowns.find(act_id)
-        block = self._blocks.find(act_id)
+        block = self._blocks.held.find(act_id)
         statement = reasons_of(block)
         if statement is None:
             raise TakedownNotFoundError(f"{act_id} is no decision about a channel")

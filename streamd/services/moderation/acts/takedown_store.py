@@ -69,7 +69,7 @@ class TakedownStore:
             return int((await connection.execute(query)).scalar_one())
 
     async def fingerprint(self) -> tuple[object, ...]:
-        """What differs where another server has made or restored one.
+        """A value that differs where another server has made or restored one.
 
         Raises:
             StoreUnavailableError: It could not be read.

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What caches may have of a target is looked up; a store that hangs holds up no moderator.
+# Copies in caches are looked up; a store that hangs holds up no moderator.
 LOOK_UP_S: Final = 1.0
 # Takedowns that end by themselves, in one look: a transaction each, and the next look is a second later.
 ENDED_AT_ONCE_MAX: Final = 50
@@ -164,7 +164,7 @@ class Takedowns:
         changes = self._dark.changes
         found = dict(await self._store.standing())
         if changes != self._dark.changes:
-            # What was read may be from before an act of ours.
+            # The rows may be from before an act of ours.
             return
         self._fingerprint = fingerprint
         for takedown_id in self._dark:

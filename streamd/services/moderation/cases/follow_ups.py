@@ -1,4 +1,4 @@
-"""What is begun behind a report without waiting: evidence is kept, and the machine looks at it.
+"""Work that a report begins without waiting: evidence is kept, and the machine looks at it.
 
 A crowd that reports one thing makes one evidence of it, and another where somebody reports later. Evidence is begun in
 this step, while what was reported is still in memory; its room has a queue of its own. The machine takes seconds for a
@@ -144,5 +144,5 @@ class FollowUps:
             try:
                 await self.assistance.look_at(job.case_id, job.target)
             except Exception:
-                # What fails for one case must not end the others.
+                # A failure for one case must not end the others.
                 log.exception("assistance.failed", extra={"case": job.case_id})

@@ -107,7 +107,7 @@ class EvidenceMaker:
 
         Raises:
             OSError: The disk does not take it, or there is no room.
-            StoreUnavailableError: The index does not answer. What is whole on the disk is told to it later.
+            StoreUnavailableError: The index does not answer. A piece that is whole on the disk is told to it later.
             StorageError: The bucket does not.
         """
         shelf = self._shelf

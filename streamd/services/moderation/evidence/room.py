@@ -1,6 +1,6 @@
 """Evidence of what was reported: kept within seconds, off the loop, and for as long as it may be asked for.
 
-Whoever reports hands over a case and a target, and need not wait. What is in memory is held in that moment; the
+A report hands over a case and a target, and need not wait. Media in memory is held in that moment; the
 rest is done by a few workers: the media and the picture are written into a folder of their own, hashed, and linked to
 the piece before. It is a copy: a takedown, a rule or a broadcaster who deletes a recording takes none of it away.
 """
@@ -50,7 +50,7 @@ PER_CASE_MAX = 8
 CASES_REMEMBERED = 4096
 # A piece that takes longer is given up: its disk hangs.
 PIECE_S = 30.0
-# Whoever looks at a case's picture waits for a piece that is being kept, and no longer.
+# A moderator who looks at a case's picture waits for a piece that is being kept, and no longer.
 PICTURE_WAIT_S = 10.0
 # Between two looks at what is to be deleted, and at what waits for a stamp.
 RETENTION_INTERVAL_S = 600.0

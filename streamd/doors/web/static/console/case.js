@@ -45,7 +45,7 @@ export class CasePage {
   #onChange;
   /** Addresses of pictures that the page holds. */
   #held = [];
-  /** What is shown, or is being read to be. */
+  /** The target that is shown, or is being read to be. */
   #named = "";
   #turn = 0;
   /**
@@ -241,7 +241,7 @@ export class CasePage {
     }
   }
 
-  /** What is known of the user, their streams and what was before: of a target with or without a case. */
+  /** The user, their streams and earlier cases: of a target with or without a case. */
   #known({ channel }, caseId) {
     const get = (path, query) => this.#client.get(path, query).catch(() => null);
     return Promise.all([

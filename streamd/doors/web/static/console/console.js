@@ -75,7 +75,7 @@ function showView() {
 
 window.addEventListener("hashchange", () => {
   showView();
-  // Who listens to the page instead of seeing it is told where they are.
+  // A reader who listens to the page instead of seeing it is told where they are.
   if (client.isSignedIn) byId(`${currentView()}-title`).focus({ preventScroll: true });
   scrollTo(0, 0);
 });
@@ -103,7 +103,7 @@ function follow() {
       showConnection("live");
       // The role may be another: the server has ended the connection before this one for it.
       account.learn().catch(() => {});
-      // What has happened meanwhile.
+      // Much may have happened meanwhile.
       revision = null;
     },
     lost: (reason) => showConnection("lost", reason),
@@ -132,7 +132,7 @@ function follow() {
 // -- signing in and out -----------------------------------------------------------------------------
 
 async function signedIn() {
-  // What may be offered; where the server cannot say it now, nothing is, and it is asked again when it is back.
+  // The acts that may be offered; where the server cannot say them now, none is, and it is asked again when it is back.
   await account.learn().catch(() => {});
   if (!client.isSignedIn) return;
   body.dataset.state = "signed-in";
@@ -170,7 +170,7 @@ byId("sign-in").addEventListener("submit", async (event) => {
       byId("sign-in-error"),
       error instanceof ApiError && error.status === 401 ? "That token is not known here." : messageOf(error),
     );
-    // Whoever has a good token and no good code is asked for that.
+    // An operator with a good token and no good code is asked for that.
     const asksCode = error instanceof ApiError && error.status === 403;
     if (asksCode) byId("code-row").hidden = false;
     (asksCode ? code : field).select();

@@ -1,4 +1,4 @@
-// What a moderator decides, each in a dialog: a takedown with its statement of reasons, a case that stays as it is, a
+// A moderator's decisions, each in a dialog: a takedown with its statement of reasons, a case that stays as it is, a
 // complaint, and what is shown again.
 
 import { ask, choiceField, longField, textField } from "../asking.js";
@@ -51,7 +51,7 @@ function statementFields(categories, { category, facts = "" }) {
   return { fields, statement };
 }
 
-/** What a takedown was answered with, in words. */
+/** The answer to a takedown, in words. */
 function said(done, what) {
   const later = done.unwritten ? ` Note: ${done.unwritten}.` : "";
   return `${what} is dark.${later}`;
