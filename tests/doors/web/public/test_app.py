@@ -107,7 +107,7 @@ class TestTheListWhereSomethingIsBlocked:
         named = [SimpleNamespace(name=name, presentation=object()) for name in ("anna", "bert", "carl")]
         channels = cast("PublicChannels", SimpleNamespace(gate=gate, policy=lambda _: "public", listed=lambda: named))
         api = PublicApi(channels, ManualClock(), has_posters=False)
-        api._describe = lambda channel, *_: {"name": channel.name}  # type: ignore[method-assign, assignment]
+        api._describe = lambda channel, *_: {"name": channel.name}  # type: ignore[method-assign]
         everything = ["anna", "bert", "carl"]
         assert await self.listed(api, german) == (everything, "max-age=1")
         gate.block(ViewBlock("bert", ("DE",)), "blk_1")
