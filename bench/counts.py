@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import tempfile
@@ -31,6 +32,7 @@ from bench.figures import report
 from streamd.clock import ManualClock
 from streamd.doors.web.assets import StaticFiles
 from streamd.doors.web.public.transparency import Contacts, TransparencyRoutes
+from streamd.process.run import GC_THRESHOLDS
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.categories import Category
@@ -74,6 +76,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--postgresql", action="store_true", help="that as well")
     arguments = parser.parse_args()
+    # As the server has it.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(measure("SQLite", migrated_sqlite(Path(directory, "streamd.db")), arguments.rows))
     if arguments.postgresql:
