@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import RecordingError
 from streamd.formats.hls.multivariant_playlist import VariantStream
+from streamd.limits import RECORDING
 from streamd.media.packager.multivariant import ListedAudio, render_presentation
 from streamd.services.recording.documents import (
     HlsFacts,
@@ -52,15 +53,15 @@ GAP = "a crash has cost media"
 class WriterOptions:
     """Bounds of a recording's files."""
 
-    file_s: int = 60
+    file_s: int = RECORDING.file_s
     """Media in one file at most, seconds."""
-    fsync_s: float = 2.0
+    fsync_s: float = RECORDING.fsync_s
     """The media that a power cut may cost, seconds (``DiskSync``)."""
     hashes_files: bool = True
     """The documents are to have the hash of every file; not of one that nobody keeps."""
     keeps_claim: bool = False
     """Its folder is this process's after it is closed, too, until ``release``: somebody reads there, and removes it."""
-    min_free_bytes: int = 2 * 1024**3
+    min_free_bytes: int = RECORDING.min_free_bytes
     """Space that stays free on the disk; a recording that would take it fails."""
 
 
