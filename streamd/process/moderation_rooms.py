@@ -128,7 +128,7 @@ class ModerationRooms:
         self.counts = PublicCounts(database, clock) if config.moderation.transparency else None
         # Each is built with those that it asks, and these two are asked behind a report or a decision.
         desk.cases.takedowns = self.enforcement.takedowns
-        desk.follow_ups.evidence = self.evidence
+        desk.follow_ups.evidence = self.enforcement.takedowns.evidence = self.evidence
         if self.assistance is not None:
             desk.follow_ups.assistance = desk.cases.assistance = self.assistance.assistance
 

@@ -172,6 +172,7 @@ class PublicDoor:
     def _app(self) -> web.Application:
         config, services = self._config, self._services
         kept = services.recordings
+        root = urlsplit(config.http.public_url).path
         pages = Pages(
             config.http.public_url,
             has_posters=config.http.posters,
@@ -191,7 +192,7 @@ class PublicDoor:
         reports = report_pages = decisions = transparency = None
         if (rooms := services.moderation) is not None:
             menu = ReportMenu()
-            reports = ReportRoutes(rooms.desk, menu)
+            reports = ReportRoutes(rooms.desk, menu, root)
             report_pages = ReportPages(rooms.desk, menu, pages.files, services.clock)
             decisions = OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals)
             transparency = self._transparency(pages.files, rooms.counts)
@@ -214,6 +215,7 @@ class PublicDoor:
             timeouts=lambda: self._media.timeouts,
             entrance=self._entrance,
             stored=kept.storage.stored if kept.storage is not None else None,
+            root=root,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
         dvr = DvrRoutes(
@@ -252,7 +254,7 @@ class PublicDoor:
                 kept.recorder,
                 services.verifier.admissions.is_dark,
                 services.clock,
-                root=urlsplit(config.http.public_url).path,
+                root=root,
                 gate=services.playback.gate,
                 is_hidden=self._is_hidden,
             ),

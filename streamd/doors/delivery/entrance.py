@@ -79,9 +79,10 @@ class Entrance:
         now, kind = viewing.now(), path.kind
         if viewing.refusal is not None or viewing.expires_at <= now:
             return None
-        if kind is _PLAYLIST or kind is _MULTIVARIANT:
-            sharers_max = self.gate.options.viewers_per_session
-            return None if viewing.is_shared(source, user_agent, sharers_max, now) else viewing
+        if (kind is _PLAYLIST or kind is _MULTIVARIANT) and viewing.is_shared(
+            source, user_agent, self.gate.options.viewers_per_session, now
+        ):
+            return None
         return viewing
 
     def for_media(self, request: MediaRequest, ticket: str, visitor: Visitor) -> Entered:

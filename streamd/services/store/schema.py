@@ -523,5 +523,7 @@ findings = Table(
     Column("agreed", Boolean),
     Column("judged_by", Text, nullable=False),
     Column("judged_at", UtcDateTime),
+    # A person has said it of this finding: a decision about the case leaves that.
+    Column("is_judged_alone", Boolean, nullable=False, server_default=false()),
     Index(None, "case_id", "id"),
 )

@@ -150,7 +150,8 @@ class ClipRoutes:
         if isinstance(found, HTTPStatus):
             return _absent(found)
         self._vod.check_blocked(request, found[1])
-        return answer(ClipFacts.of(found[0]), headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE})
+        shown = ClipFacts.of(found[0], self._vod.root_of(request))
+        return answer(shown, headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
         """The multivariant playlist."""
@@ -244,7 +245,8 @@ class ClipRoutes:
                 headers={hdrs.RETRY_AFTER: str(round(HOUR_S / max(self._per_hour, 1)))},
             )
         clip = await self._clips.make(record, asked.times, asked.title, Actor(VIEWER, address))
-        return answer(ClipFacts.of(clip), status=201, headers={hdrs.LOCATION: f"/api/v1/clips/{clip.id}"})
+        root = self._vod.root_of(request)
+        return answer(ClipFacts.of(clip, root), status=201, headers={hdrs.LOCATION: f"{root}/api/v1/clips/{clip.id}"})
 
     # -- inside -------------------------------------------------------------------------------------
 

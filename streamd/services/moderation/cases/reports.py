@@ -271,7 +271,11 @@ class Reports:
                 self._tell(self._event(EventType.CASE_OPENED, each.report, result))
             if result.is_kept:
                 self._tell(self._event(EventType.REPORT_RECEIVED, each.report, result))
-                self._follow_ups.begin(result.case_id, target, each.report.at or each.report.received_at)
+                # Trusted flaggers are held to no share.
+                reporter = "" if each.report.flagger else each.report.source
+                self._follow_ups.begin(
+                    result.case_id, target, each.report.at or each.report.received_at, reporter=reporter
+                )
         if is_new:
             self._on_change()
 

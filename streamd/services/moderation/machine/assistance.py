@@ -276,6 +276,30 @@ class Assistance:
         """
         return await self._store.of_case(case_id)
 
+    async def judge(self, case_id: str, finding_id: str, *, agreed: bool, by: Actor) -> Finding | None:
+        """Count what a person makes of one finding, whatever they decide about its case.
+
+        Args:
+            case_id: Its case.
+            finding_id: Its id.
+            agreed: Whether they saw what the machine found.
+            by: The person.
+
+        Returns:
+            The finding as it is judged now; None where there is none.
+
+        Raises:
+            ModerationStateError: Nothing was found in it.
+            StoreUnavailableError: It could not be written.
+        """
+        judged = await self._store.judge_one(case_id, finding_id, agreed=agreed, by=by, now=self._clock.now())
+        if judged is None:
+            return None
+        finding, is_new = judged
+        if is_new:
+            self._metrics.moderation.moderation_judged_total.labels("agreed" if agreed else "disagreed").inc()
+        return finding
+
     async def record(self) -> MachineRecord:
         """How often people agreed with what was found.
 

@@ -8,6 +8,7 @@ import { when } from "../format.js";
 import { Account } from "./account.js";
 import { Acts } from "./acts.js";
 import { AuditView } from "./audit.js";
+import { BlocksView } from "./blocks.js";
 import { CasesView } from "./cases.js";
 import { ServerView } from "./charts.js";
 import { ApiError, Client } from "./client.js";
@@ -15,6 +16,7 @@ import { ClipsView } from "./clips.js";
 import { Events } from "./events.js";
 import { KeysView } from "./keys.js";
 import { OperatorsView } from "./operators.js";
+import { OrdersView } from "./orders.js";
 import { RecordingsView } from "./recordings.js";
 import { StreamsView } from "./streams.js";
 import { UsersView } from "./users.js";
@@ -33,6 +35,8 @@ const views = {
   users: new UsersView(client, acts),
   recordings: new RecordingsView(client, acts, body.dataset.public),
   cases: new CasesView(client, account, body.dataset.public),
+  blocks: new BlocksView(client),
+  orders: new OrdersView(client),
   clips: new ClipsView(client, acts, body.dataset.public),
   operators: new OperatorsView(client),
   audit: new AuditView(client),

@@ -3,6 +3,7 @@
 
 import { ask, choiceField, longField, textField } from "../asking.js";
 import { element } from "../dom.js";
+import { countriesOf } from "./blocks.js";
 import { tell } from "./dialogs.js";
 
 const REASON_LENGTH_MAX = 2_000;
@@ -34,11 +35,15 @@ function statementFields(categories, { category, facts = "" }) {
       value: facts,
       hint: "What was seen, when. The broadcaster reads it.",
     }),
+    textField("Countries", { maxlength: 200, hint: "Where it is not shown: DE, FR, EU. Empty for everywhere." }),
+    textField("Last day", { type: "date", hint: "It is shown again after it. Empty for no end." }),
   ];
-  const statement = (what, ground, law, why, said) => ({
+  const statement = (what, ground, law, why, said, countries, end) => ({
     category: what,
     decision_ground: ground,
     decision_facts: said,
+    territorial_scope: countriesOf(countries),
+    end_date_visibility_restriction: end || null,
     ...(ground === "ILLEGAL_CONTENT"
       ? { illegal_content_legal_ground: law, illegal_content_explanation: why }
       : { incompatible_content_ground: law, incompatible_content_explanation: why }),
