@@ -46,16 +46,6 @@ class TakedownStore:
             rows = (await connection.execute(query)).all()
         return [(row.id, Target(TargetKind(row.kind), row.target, row.channel)) for row in rows]
 
-    async def count_standing(self) -> int:
-        """How many takedowns stand.
-
-        Raises:
-            StoreUnavailableError: They could not be counted.
-        """
-        query = select(func.count()).where(takedowns.c.restored_at.is_(None))
-        async with self._database.reading() as connection:
-            return int((await connection.execute(query)).scalar_one())
-
     async def fingerprint(self) -> tuple[object, ...]:
         """What differs where another server has made or restored one.
 
