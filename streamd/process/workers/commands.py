@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _PYTHON: Final = (sys.executable, "-P", "-m")
 PICTURE_COMMAND: Final = (*_PYTHON, "streamd.process.workers.picture_worker")
 EXPORT_COMMAND: Final = (*_PYTHON, "streamd.process.workers.export_worker")
+TESTCARD_COMMAND: Final = (*_PYTHON, "streamd.process.workers.testcard")
 SIGHT_COMMAND: Final = (*_PYTHON, "streamd.process.workers.sight_worker")
 
 # A Python process needs these of our environment to start. The rest may hold secrets, ours and other programs'.
