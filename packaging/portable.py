@@ -2,9 +2,9 @@
 
     python packaging/portable.py dist/streamd-….whl [--python PYTHON] [--output dist] [--wheels DIRECTORY]
 
-``streamd-VERSION-linux-ARCH-cpXY.tar.gz`` holds ``streamd``, which finds the Python, and ``lib``: the wheel and the
-packages that ``constraints.txt`` pins for it, each checked by its hash, with their bytecode. What operators may add is
-there but for the machine's part in moderation, which is ten times as large as all of the rest.
+``streamd-VERSION-linux-ARCH-cpXY.tar.gz`` holds ``streamd``, which finds the Python, a link to it in ``bin``, and
+``lib``: the wheel and the packages that ``constraints.txt`` pins for it, each checked by its hash, with their bytecode.
+What operators may add is there but for the machine's part in moderation, which is ten times as large as all the rest.
 
 Bytecode is compiled here and never compared with its source again ("unchecked hash", PEP 552), so a start writes
 nothing and looks at no time stamp. Equal wheels make equal bytes. ``--python`` is of the version that the wheel is for,
@@ -348,6 +348,9 @@ def lay_out(folder: Path, wheels: Sequence[Path], target: Target) -> None:
         LAUNCHER.format(version=target.version, python=target.python, comma=target.python.replace(".", ", ")), "utf-8"
     )
     launcher.chmod(0o755)
+    # Where a venv has it, and the unit of systemd looks.
+    (folder / "bin").mkdir()
+    (folder / "bin" / "streamd").symlink_to("../streamd")
     shutil.copyfile(ROOT / "LICENSE", folder / "LICENSE")
 
 

@@ -106,7 +106,7 @@ class TestProgram:
         moved = folder.rename(tmp_path / "with a space")
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin" / "streamd").symlink_to("../with a space/streamd")
-        for program in (moved / "streamd", tmp_path / "bin" / "streamd"):
+        for program in (moved / "streamd", moved / "bin" / "streamd", tmp_path / "bin" / "streamd"):
             assert run(program, "serve", "--a b").stdout == "streamd|hello|serve|--a b\n"
 
     def test_without_its_python_it_says_what_to_install(self, wheels: list[Path], tmp_path: Path) -> None:
