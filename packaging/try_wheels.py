@@ -178,7 +178,7 @@ def try_program(program: Program, version: str, directory: Path) -> None:
     data = ["--data-dir", directory / "data"]
     listen = {"RTMP": rtmp, "HTTP": http, "ADMIN": admin}
     environment = {f"STREAMD_{name}__LISTEN": f"127.0.0.1:{port}" for name, port in listen.items()}
-    environment |= program.environment | {"STREAMD_LOG__FORMAT": "json"}
+    environment |= {**program.environment, "STREAMD_LOG__FORMAT": "json"}
     program = Program(program.command, environment, program.starts_processes)
     log = directory / "server.log"
     with running([*program.command, "serve", *data], environment, log) as server:

@@ -1,7 +1,7 @@
 """Clips for viewers: ``/vod/{clip id}/…`` as HLS and as one MP4, and a call by which they make some of their own.
 
 The media of a clip is ranges of the files of its recording, which are sent under the clip's name: its address says
-nothing of the recording, and gives nothing of it but the clip. What may be seen of the recording is decided with each
+nothing of the recording, and gives nothing of it but the clip. Access to the recording is decided with each
 request: a clip of one that is deleted or of a suspended user is gone with it, and one of a private recording is none.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from streamd.services.recording.records import RecordingRecord
 
 HOUR_S: Final = 3600.0
-# What the index has said of a clip holds for a moment, as with recordings; a clip is up to 20 kB.
+# The index's answer about a clip holds for a moment, as with recordings; a clip is up to 20 kB.
 KNOWN_S: Final = 1.0
 KNOWN_MAX: Final = 256
 LOOK_UPS_MAX: Final = 16
@@ -288,7 +288,7 @@ class ClipRoutes:
             StoreUnavailableError: It could not be asked, or is asked too much.
         """
         if self._edits != self._recorder.index.edits:
-            # What somebody has deleted is gone at once.
+            # A clip that somebody has deleted is gone at once.
             self._edits = self._recorder.index.edits
             self._known.clear()
         known_at, clip = self._known.get(clip_id, (float("-inf"), None))

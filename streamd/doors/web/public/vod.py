@@ -282,7 +282,7 @@ class VodRoutes:
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
         """The CMAF header and all media of a variant, one behind the other: a fragmented MP4.
 
-        What was recorded has the times of the live stream; the header has players show it from 0 on.
+        A recording has the times of the live stream; the header has players show it from 0 on.
         """
         record = await self.seen(request)
         variant = request.query.get("variant", "main")
