@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 OPEN_SLACK_MS = 20_000
 # Players round a duration.
 ENDED_SLACK_MS = 1000
-# Dates and lengths of segments are rounded, each by itself, and so are the two times of a clip: one that is as long as it
-# may be, by the clock of its viewer, is some milliseconds longer by these.
+# Dates and lengths of segments are rounded, each by itself, and so are the two times of a clip: one that is as long as
+# it may be, by the clock of its viewer, is some milliseconds longer by these.
 ROUNDING_MS = 10
 # Segments of one rendition: ten minutes of half-second segments.
 CLIP_SEGMENTS_MAX = 1200
