@@ -33,6 +33,7 @@ from streamd.process.options import (
     webhook_endpoints,
 )
 from streamd.process.workers.export_worker import WORKER_COMMAND as EXPORT_COMMAND
+from streamd.process.workers.hash_worker import WORKER_COMMAND as HASH_COMMAND
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
 from streamd.services.audit.anchor import ANCHOR_NAME, AuditAnchor
@@ -67,6 +68,7 @@ from streamd.services.posters.posters import Posters
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import Clips
 from streamd.services.recording.exports import Exports
+from streamd.services.recording.hash_process import HashProcess
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
 from streamd.services.recording.past_recorder import PastRecorder
@@ -208,6 +210,7 @@ class Services:
             on_ended=lambda record: self.storyboarder.note_ended(record),
             metrics=metrics,
             pasts=self.pasts,
+            hasher=HashProcess(HASH_COMMAND, worker_environment(os.environ)),
         )
         drop_past = self.recorder.retention.on_deleted
 
