@@ -7,11 +7,12 @@ import random
 from typing import TYPE_CHECKING
 
 from streamd.process.options import clip_options, recorder_options, storage_options, storyboard_options
-from streamd.process.workers.commands import EXPORT_COMMAND, PICTURE_COMMAND, worker_environment
+from streamd.process.workers.commands import EXPORT_COMMAND, HASH_COMMAND, PICTURE_COMMAND, worker_environment
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import Clips
 from streamd.services.recording.exports import Exports
+from streamd.services.recording.hash_process import HashProcess
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
 from streamd.services.recording.past_recorder import PastRecorder
@@ -75,6 +76,7 @@ class RecordingRooms:
             on_ended=lambda record: self.storyboarder.note_ended(record),
             metrics=metrics,
             pasts=self.pasts,
+            hasher=HashProcess(HASH_COMMAND, worker_environment(os.environ)),
         )
         drop_past = recorder.retention.on_deleted
 
