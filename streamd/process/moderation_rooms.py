@@ -12,6 +12,7 @@ from streamd.process.assistance import MachineAssistance
 from streamd.process.evidence_rooms import evidence_options, evidence_room
 from streamd.process.moderation_options import moderation_options
 from streamd.services.moderation.acts.enforcement import Enforcement
+from streamd.services.moderation.acts.restrictions import Restrictions
 from streamd.services.moderation.counts.public_counts import PublicCounts
 from streamd.services.moderation.machine.desk import MachineDesk
 from streamd.services.moderation.moderation import Moderation
@@ -123,7 +124,7 @@ class ModerationRooms:
             )  # fmt: skip
         self.counts = PublicCounts(database, clock) if config.moderation.transparency else None
         # Each is built with those that it asks, and these two are asked behind a report or a decision.
-        desk.cases.takedowns = self.enforcement.takedowns
+        desk.cases.takedowns = Restrictions(self.enforcement.takedowns, self.enforcement.blocks)
         desk.follow_ups.evidence = self.enforcement.takedowns.evidence = self.evidence
         if self.assistance is not None:
             desk.follow_ups.assistance = desk.cases.assistance = self.assistance.assistance
