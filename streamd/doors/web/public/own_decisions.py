@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamd.doors.web.models.studio import Complaint, OwnDecision, OwnDecisions
+from streamd.doors.web.models.own_decisions import Complaint, OwnDecision, OwnDecisions
 
 if TYPE_CHECKING:
     from streamd.services.moderation.acts.enforcement import Enforcement
