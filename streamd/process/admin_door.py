@@ -19,6 +19,7 @@ from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.restream import RestreamDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
 from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.port import Port
@@ -178,8 +179,10 @@ class AdminDoor:
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
                 *_moderation_calls(services.moderation),
+                *(RestreamDesk(services.restream.service).operations() if services.restream is not None else ()),
             ),
             playback=playback,
+            forget=services.restream.service.forget if services.restream is not None else None,
             operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,

@@ -32,6 +32,7 @@ from streamd.process.options import (
     verifier_options,
     webhook_endpoints,
 )
+from streamd.process.restream_rooms import RestreamRooms
 from streamd.process.workers.export_worker import WORKER_COMMAND as EXPORT_COMMAND
 from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
@@ -126,6 +127,7 @@ class Services:
         posters: Draws pictures of live channels; None where it is switched off.
         targets: Finds what a text names.
         moderation: What is reported, decided and shown to the public; None where it is switched off.
+        restream: Passes broadcasts on to other servers; None where it is switched off.
     """
 
     def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
@@ -253,6 +255,9 @@ class Services:
                 is_needed=self._is_media_needed,
             )
             self.recorder.attach(self.storage)
+        self.restream: RestreamRooms | None = None
+        if config.restream.targets_per_user_max:
+            self.restream = RestreamRooms(config, clock, metrics, self._store.database, tell=tell)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,
@@ -333,6 +338,8 @@ class Services:
             resources.push_async_callback(self.storage.close)
         await self.exports.open()
         resources.push_async_callback(self.exports.close)
+        if self.restream is not None:
+            await self.restream.open(resources)
         self.storyboarder.start()
         resources.push_async_callback(self.storyboarder.close)
         self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
@@ -365,6 +372,8 @@ class Services:
         self.viewer_hook.options = playback_hook_options(config)
         if self.moderation is not None:
             self.moderation.configure(config)
+        if self.restream is not None:
+            self.restream.configure(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -376,9 +385,12 @@ class Services:
         self.lines.configure(peer_line_limits(config))
 
     def _stream_options(self, config: Config) -> StreamOptions:
-        """The options of live streams, with what records them."""
+        """The options of live streams, with what records them and what passes them on."""
         options = stream_options(config)
-        return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
+        outputs = [*options.outputs, self.recorder.output, self.past_recorder.output]
+        if self.restream is not None:
+            outputs.append(self.restream.service.output)
+        return replace(options, outputs=tuple(outputs))
 
     def _note_stream(self, event: Event) -> None:
         """Tell of a stream, and have it remembered as one that can be reported."""

@@ -99,6 +99,7 @@ def admin_app(
     recordings: RecordingDesk | None = None,
     more: Iterable[Operation] = (),
     playback: PlaybackDesk | None = None,
+    forget: Callable[[str], Awaitable[None]] | None = None,
     operators: OperatorService | None = None,
     preview_ticket: Callable[[str], str] = lambda _: "",
     port: Port,
@@ -121,6 +122,7 @@ def admin_app(
         recordings: The calls about recordings.
         more: The calls of further desks.
         playback: The calls about who may watch.
+        forget: Deletes what else there is of a user who is deleted.
         operators: The people with tokens of their own.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
         port: The bounds of peers.
@@ -144,6 +146,7 @@ def admin_app(
         recordings,
         playback,
         preview_ticket,
+        forget,
     )
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
@@ -205,7 +208,9 @@ class _AdminApi:
         recordings: RecordingDesk | None,
         playback: PlaybackDesk | None,
         preview_ticket: Callable[[str], str],
+        forget: Callable[[str], Awaitable[None]] | None,
     ) -> None:
+        self._forget = forget
         self._preview_ticket = preview_ticket
         self._recordings = recordings
         self._playback = playback
@@ -484,6 +489,8 @@ class _AdminApi:
             await self._recordings.forget_user(name, reason=reason, by=by)
         if self._playback is not None:
             await self._playback.forget_user(name)
+        if self._forget is not None:
+            await self._forget(name)
 
     # -- streams --------------------------------------------------------------------------------
 
