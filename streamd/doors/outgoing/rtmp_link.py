@@ -7,13 +7,14 @@ checks the certificate against the name.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
 import ssl
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from streamd.doors.outgoing.http_sender import LOOKUPS_AT_ONCE_MAX, AddressForbiddenError, check_address
 from streamd.errors import ProtocolError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from streamd.formats.payload import Payload
     from streamd.services.restream.link import LinkOwner
     from streamd.services.restream.target import TargetRecord
+
+log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 10.0
 """For the look-up, the connection and TLS together."""
@@ -188,6 +191,9 @@ class RtmpLink(asyncio.Protocol):
             self._end(str(exc))
         except OSError as exc:
             self._end(f"no connection: {exc.strerror or exc}")
+        except Exception:
+            log.exception("target.broken", extra={"target_id": self._target.target_id, "user": self._target.user})
+            self._end("internal error")
 
     async def _connect_to_any(self) -> None:
         """Connect to the first address that answers.
@@ -234,8 +240,8 @@ class RtmpLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's is none by its class.
+        self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
         self._answer_timer = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT_S, self._give_up_answer)
         transport.write(self._connection.data_to_send())

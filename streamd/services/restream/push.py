@@ -91,8 +91,9 @@ class Push:
         # In a row, since a connection did well.
         self._failures = 0
         self._retry_at = 0.0
-        # Loop times: of the last sign that the target takes media, and since when there is none.
-        self._acked_at = self._trying_since = clock.monotonic()
+        # Loop times: of the last sign on this connection that the target takes media, and since when there is none.
+        self._acked_at = float("-inf")
+        self._trying_since = clock.monotonic()
         self._live_since = 0.0
         # Of connections that are over, and of the one that is there.
         self._acked_before = self._acked_bytes = 0
@@ -186,8 +187,9 @@ class Push:
         self._owes_headers = True
         self._queue.begin(has_video=self._has_video)
         self._times.begin()
-        self._acked_at = self._clock.monotonic()
-        self._acked_bytes = 0
+        self._acked_at = float("-inf")
+        # The words of the beginning are no media.
+        self._acked_bytes = link.signs().acked_bytes
 
     def link_drained(self, link: Link, /) -> None:
         """Go on with what waits."""
@@ -270,7 +272,7 @@ class Push:
             self._acked_bytes = signs.acked_bytes
             self._acked_at = now
         if now - self._acked_at <= ACKED_WITHIN_S:
-            if self._acked_bytes and self._state is not TargetState.LIVE:
+            if self._state is not TargetState.LIVE:
                 self._live_since = now
                 self._last_error = ""
                 self._come_to(TargetState.LIVE)

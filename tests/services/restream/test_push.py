@@ -42,6 +42,7 @@ class Room:
         """A connection is made, and the target takes media."""
         self.push.start(PLAIN, has_video=True)
         self.look()
+        self.link.acked_bytes = 300
         self.push.link_started(self.link)
 
     def go_live(self) -> None:
@@ -81,6 +82,8 @@ class TestConnection:
         room = Room()
         room.connect()
         assert room.state == "connecting"
+        room.look()
+        assert room.state == "connecting", "the words of the beginning are no media"
         room.push.take([video(0, is_keyframe=True)])
         room.look()
         assert room.state == "connecting"
