@@ -45,7 +45,7 @@ _EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 class ModerationRooms:
-    """What is reported, decided and shown to the public, where moderation is on.
+    """Reports, decisions and the public's figures, where moderation is on.
 
     Args:
         config: All of the configuration.
@@ -123,12 +123,12 @@ class ModerationRooms:
                 config, database, clock, metrics, sender, registry,
                 desk=MachineDesk(database, desk.cases, desk.reports.store, desk.follow_ups, clock),
                 pictures=self.evidence,
-                blocks=self.enforcement.blocks,
+                blocks=self.enforcement.blocks.held,
             )  # fmt: skip
         self.counts = PublicCounts(database, clock) if config.moderation.transparency else None
         # Each is built with those that it asks, and these two are asked behind a report or a decision.
         desk.cases.takedowns = self.enforcement.takedowns
-        desk.follow_ups.evidence = self.evidence
+        desk.follow_ups.evidence = self.enforcement.takedowns.evidence = self.evidence
         if self.assistance is not None:
             desk.follow_ups.assistance = desk.cases.assistance = self.assistance.assistance
 

@@ -198,7 +198,7 @@ def port_limits(config: Config) -> PortLimits:
 
 
 def handler_limits(config: Config) -> HandlerLimits:
-    """How long a connection to the admin port may take; who has not shown the token has less (``web.admin.places``)."""
+    """How long a connection to the admin port may take; one without the token has less (``web.admin.places``)."""
     return told(HandlerLimits(), config.limits)
 
 
@@ -286,7 +286,7 @@ def moderation_options(config: Config) -> ModerationOptions | None:
 
 
 def sight_options(config: Config, hashes: Sequence[str] = (), *, words: bool) -> SightOptions:
-    """What pictures are compared with and scored by.
+    """The lists and the model that pictures are compared with and scored by.
 
     Args:
         config: All of the configuration.

@@ -68,7 +68,7 @@ class PublicDoor:
         self._channels = PublicChannels(
             services.registry, admissions.is_dark, admissions.is_listed, services.playback.gate
         )
-        self._entrance = WebEntrance(services.playback.gate, services.viewer_hook)
+        self._entrance = WebEntrance(services.playback.gate, services.playback.hook)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
         self._media = MediaRoutes(
@@ -171,6 +171,8 @@ class PublicDoor:
 
     def _app(self) -> web.Application:
         config, services = self._config, self._services
+        kept = services.recordings
+        root = urlsplit(config.http.public_url).path
         pages = Pages(
             config.http.public_url,
             has_posters=config.http.posters,
@@ -186,11 +188,11 @@ class PublicDoor:
                 extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
             )
         posters = services.posters
-        own_recordings = OwnRecordingDesk(services.recorder, services.clock)
+        own_recordings = OwnRecordingDesk(kept.recorder, services.clock)
         reports = report_pages = decisions = transparency = None
         if (rooms := services.moderation) is not None:
             menu = ReportMenu()
-            reports = ReportRoutes(rooms.desk, menu)
+            reports = ReportRoutes(rooms.desk, menu, root)
             report_pages = ReportPages(rooms.desk, menu, pages.files, services.clock)
             decisions = OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals)
             transparency = self._transparency(pages.files, rooms.counts)
@@ -201,23 +203,24 @@ class PublicDoor:
             files=pages.files,
             options=studio_options(config),
             recordings=own_recordings,
-            clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
+            clips=OwnClipDesk(kept.clips, kept.recorder, own_recordings),
             decisions=decisions,
         )
         vod = VodRoutes(
-            recorder=services.recorder,
+            recorder=kept.recorder,
             is_taken_down=services.verifier.admissions.is_dark,
             is_hidden=self._is_hidden,
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
             entrance=self._entrance,
-            stored=services.storage.stored if services.storage is not None else None,
+            stored=kept.storage.stored if kept.storage is not None else None,
+            root=root,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
         dvr = DvrRoutes(
-            pasts=services.pasts,
-            recorder=services.recorder,
+            pasts=kept.pasts,
+            recorder=kept.recorder,
             is_taken_down=services.verifier.admissions.is_dark,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
@@ -225,7 +228,7 @@ class PublicDoor:
             entrance=self._entrance,
         )
         services.machine.accounts.add_store(lambda: dvr.held_bytes)
-        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock, self._is_hidden)
+        clips = ClipRoutes(kept.clips, vod, kept.recorder, services.clock, self._is_hidden)
         services.machine.accounts.add_store(lambda: clips.held_bytes)
 
         async def recording_of(recorded_id: str) -> tuple[str, str]:
@@ -236,7 +239,7 @@ class PublicDoor:
                 record = await vod.find(recorded_id)
             return (recorded_id, "") if isinstance(record, HTTPStatus) else (record.id, record.user)
 
-        pages.locked = LockedPages(self._entrance, services.passwords, pages.files, recording_of)
+        pages.locked = LockedPages(self._entrance, services.playback.passwords, pages.files, recording_of)
         self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,
@@ -248,10 +251,10 @@ class PublicDoor:
             else None,
             vod=vod,
             recorded=RecordedLists(
-                services.recorder,
+                kept.recorder,
                 services.verifier.admissions.is_dark,
                 services.clock,
-                root=urlsplit(config.http.public_url).path,
+                root=root,
                 gate=services.playback.gate,
                 is_hidden=self._is_hidden,
             ),
@@ -269,5 +272,5 @@ class PublicDoor:
             clock=services.clock,
             public_url=config.http.public_url,
             hsts_max_age_s=config.http.hsts_max_age_s,
-            key_set=services.playback.published,
+            key_set=services.playback.service.published,
         )

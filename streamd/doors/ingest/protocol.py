@@ -131,7 +131,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._threshold: WakeThreshold | None = None
         self._reading: Reading | None = None
-        # What is read stands there (``ReadTurns``).
+        # The bytes of a read stand there (``ReadTurns``).
         self._buffer = bytearray()
 
     # -- asyncio.BufferedProtocol -----------------------------------------------------------

@@ -398,7 +398,7 @@ class PublishHookConfig(Section):
     """The decision without such an answer: `deny` refuses the publish, and the encoder tries again."""
     decides: bool = False
     """The service decides alone over any name and key, and says in which channel it goes live; stream keys are not
-    asked. What the publisher shows goes to the service and nowhere else, so its URL begins with `https://`, or leads to
+    asked. The publisher's name and key go there and nowhere else, so its URL begins with `https://`, or leads to
     this machine."""
     format: Literal["streamd", "nginx-rtmp", "mediamtx"] = "streamd"
     """The words in which a service that decides is asked: `streamd`, signed JSON, answered with `{"channel": "NAME"}`;

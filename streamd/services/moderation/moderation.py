@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Who reported what was decided long ago is forgotten a slice at a time.
+# Reporters of cases that were decided long ago are forgotten a slice at a time.
 FORGET_INTERVAL_S: Final = 3600.0
 FORGET_ROWS_MAX: Final = 500
 

@@ -1,4 +1,4 @@
-"""What the configuration says about moderation; each field bears the name of its key in ``[moderation]``."""
+"""Options of moderation; each field bears the name of its key in ``[moderation]``."""
 
 from __future__ import annotations
 

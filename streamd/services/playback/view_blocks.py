@@ -1,4 +1,4 @@
-"""What may not be shown to everybody although everybody may watch it: by country, by network, or at all.
+"""Channels that may not be shown to everybody although everybody may watch them: by country, by network, or at all.
 
 An authority's order holds in its country alone. Where there is none, the gate is open, and nobody asks here.
 
@@ -39,7 +39,7 @@ class ViewBlocks:
         is_unknown_blocked: Whether what is blocked in a country is kept from an address of an unknown one.
 
     Attributes:
-        epoch: Counts what was blocked so far: who was let in before is asked about again.
+        epoch: Counts blocks so far: viewers who were let in before are asked about again.
     """
 
     def __init__(self, country_of: Callable[[str], str], is_unknown_blocked: Callable[[], bool]) -> None:

@@ -26,7 +26,7 @@ from streamd.services.store.schema import clips, recording_wishes, recordings, u
 _RECORDED = ("state", "reason", "ended_at", "duration_ms", "size_bytes")
 
 
-# What a recording that is deleted counts until its files are removed; there are documents where there is no media.
+# The size that a deleted recording counts until its files are removed; there are documents where there is no media.
 _LEFT_BYTES = case((recordings.c.size_bytes > 0, recordings.c.size_bytes), else_=1)
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 UNASKED_BYTES_MAX = 8 * 1024 * 1024
 # Others write as well: of what is free above the reserve a recording takes its share before it asks again.
 WRITERS_EXPECTED = 256
-# What the document of a recording says that is complete but for this.
+# The fault of a recording that is complete but for this.
 GAP = "a crash has cost media"
 
 
@@ -123,7 +123,7 @@ class RecordingWriter:
 
     @property
     def recovered(self) -> Mapping[str, RecordedPlaylist]:
-        """What an earlier server has left of it, by variant; empty once it goes on."""
+        """The files that an earlier server has left, by variant; empty once it goes on."""
         return self._recovered
 
     @property

@@ -38,7 +38,7 @@ _PAGE = 100
 # By one rule, so many in one application: where a hundred thousand are pinned, or lie in a bucket, the rule goes on
 # behind these a minute later. They are half a second of the loop and of a thread.
 LOOKED_AT_MAX = 2000
-# What is written is left alone.
+# A recording that is being written is left alone.
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 
 
@@ -190,7 +190,7 @@ class Retention:
             if await asyncio.to_thread(self._free_bytes, record) >= min_free_bytes:
                 if not self.elsewhere.is_there:
                     self._by_space.after = ""
-                # What lies in a bucket is passed over next time: no disk is freed by looking at it again.
+                # A recording in a bucket is passed over next time: no disk is freed by looking at it again.
                 break
             if not await self.elsewhere.make_room(record):
                 await self._delete_by_rule(record, "min_free_bytes", Clipped())

@@ -1,7 +1,7 @@
 """The pictures of recordings that have ended: a storyboard for whoever seeks, and a poster.
 
 They are drawn behind everything else, one recording at a time, from keyframes as they lie on the disk, and put into the
-recording's folder and its document. What a keyframe does to a decoder it does to one process of the picture worker; a
+recording's folder and its document. A keyframe that harms a decoder harms one process of the picture worker; a
 recording has its pictures from the others.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -174,10 +175,13 @@ def public_app(
     recorded_calls: list[Operation] = []
     for desk in (vod, clips):
         recorded_calls += desk.operations() if desk is not None else ()
-    document = json.dumps(public_document([*described, *recorded_calls, obs.operation(), *of_reports]))
+    # Few ask for it, and it takes as long to make as a tenth of a second's media.
+    document = functools.cache(
+        lambda: json.dumps(public_document([*described, *recorded_calls, obs.operation(), *of_reports]))
+    )
 
     async def openapi(_: web.Request) -> web.Response:
-        return web.json_response(text=document, headers=_CORS)
+        return web.json_response(text=document(), headers=_CORS)
 
     app.router.add_get("/api/v1/openapi.json", openapi)
     if key_set is not None:

@@ -1,6 +1,6 @@
 """Reports in the database: each joins the open case of its target and category, or opens one.
 
-Reports are taken many at a time (reports.py). What is done for them grows with the cases that they join and not with
+Reports are taken many at a time (reports.py). The work for them grows with the cases that they join and not with
 their number: one case is read and written once for all of them, and of a case no more than so many texts are kept.
 """
 
@@ -89,7 +89,7 @@ class ReportStore:
                 for index in indices:
                     report = batch[index]
                     record = records.get(report.source, reporter_record.NEW)
-                    # What is done to children is looked at, whoever says it.
+                    # A report of harm to children is looked at, whoever says it.
                     if record.is_suspended(now) and report.category is not Category.PROTECTION_OF_MINORS:
                         taken[index] = Taken(new_id(IdKind.CASE, now), is_suspended=True)
                     else:

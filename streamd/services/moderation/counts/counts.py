@@ -1,4 +1,4 @@
-"""What the public can count of a day: acts of moderation by category, source, country, and whether a machine had part.
+"""The public's figures of a day: acts of moderation by category, source, country, and whether a machine had part.
 
 A day is made of rows of the audit log, and of nothing else: whoever has the log can count it anew.
 """

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 ROWS_AT_ONCE = 250
 # Days that are read or written in one step of the loop, a quarter of a millisecond each.
 DAYS_AT_ONCE = 16
-# What is written down now and then while a long log is read, and where many rows have counted nowhere: the next server
+# The place is written down now and then in a long log, and where many rows have counted nowhere: the next server
 # reads so many again.
 ROWS_UNSAVED_MAX = 50_000
 # The public sees an act after this time.

@@ -93,7 +93,7 @@ class Scanner:
         if self.options.mode not in (ScanMode.FIRST_MINUTE, ScanMode.ALL):
             return
         due = self._due()
-        self._metrics.moderation_scan_waiting.set(max(0, len(due) - self.options.pictures_per_s))
+        self._metrics.moderation.moderation_scan_waiting.set(max(0, len(due) - self.options.pictures_per_s))
         if not due or (self._round is not None and not self._round.done()):
             return
         self._round = asyncio.create_task(self._look_at(due[: self.options.pictures_per_s]))
