@@ -137,9 +137,13 @@ class Push:
 
     def take(self, tags: Sequence[FlvTag]) -> None:
         """Take frames; they are kept while they wait."""
+        if self._is_over:
+            return
         if self._is_started:
             self._queue.extend(tags)
             self._send()
+        else:
+            self._queue.keep_newest(tags)
 
     def look(self, now: float) -> None:
         """Do what is due, about once a second.
@@ -180,16 +184,16 @@ class Push:
     # -- what the connection does (LinkOwner) ---------------------------------------------------
 
     def link_started(self, link: Link, /) -> None:
-        """Begin with the next keyframe."""
+        """Begin with the last keyframe: the target has a picture at once."""
         if link is not self._link:
             return
         self._is_started = True
         self._owes_headers = True
-        self._queue.begin(has_video=self._has_video)
         self._times.begin()
         self._acked_at = float("-inf")
         # The words of the beginning are no media.
         self._acked_bytes = link.signs().acked_bytes
+        self._send()
 
     def link_drained(self, link: Link, /) -> None:
         """Go on with what waits."""

@@ -61,12 +61,27 @@ class TagQueue:
                     continue
                 self._waits_for_keyframe = False
             self._tags.append(tag)
-        if self._tags and self._tags[-1].timestamp_ms - self._tags[0].timestamp_ms > self._span_ms_max:
+        if self._is_too_long:
             self._leave_out()
+
+    def keep_newest(self, tags: Sequence[FlvTag]) -> None:
+        """Take frames while there is no connection: those since the last keyframe are what the next one begins with."""
+        for tag in tags:
+            if is_keyframe(tag):
+                self._tags.clear()
+                self._waits_for_keyframe = False
+            if not self._waits_for_keyframe and self._has_video:
+                self._tags.append(tag)
+        if self._is_too_long:
+            self.begin(has_video=self._has_video)
 
     def pop(self) -> FlvTag:
         """Take the oldest frame out."""
         return self._tags.popleft()
+
+    @property
+    def _is_too_long(self) -> bool:
+        return bool(self._tags) and self._tags[-1].timestamp_ms - self._tags[0].timestamp_ms > self._span_ms_max
 
     def _leave_out(self) -> None:
         """Leave out all before the last keyframe; where that is the first frame, all, up to the next."""

@@ -78,6 +78,15 @@ class TestConnection:
         ]
         assert room.link.flushes == 1
 
+    def test_begins_with_what_came_since_the_last_keyframe(self) -> None:
+        room = Room()
+        room.push.start(PLAIN, has_video=True)
+        room.push.take([video(0, is_keyframe=True), video(40), video(2000, is_keyframe=True), audio(2010)])
+        room.look()
+        room.push.take([video(2040)])
+        room.push.link_started(room.link)
+        assert [ms for _, ms, _ in room.link.sent] == [0, 0, 0, 0, 10, 40]
+
     def test_is_live_once_the_target_has_acknowledged_bytes(self) -> None:
         room = Room()
         room.connect()
@@ -287,7 +296,7 @@ class TestEnd:
 
 
 @pytest.mark.parametrize("tags", [[], [audio(0)], [video(0)]])
-def test_frames_before_a_connection_are_nothing(tags: list[FlvTag]) -> None:
+def test_frames_before_a_keyframe_are_nothing(tags: list[FlvTag]) -> None:
     room = Room()
     room.push.take(tags)
     room.push.start(PLAIN, has_video=True)

@@ -51,3 +51,22 @@ class TestTagQueue:
         assert len(queue) == 0
         assert queue.held_bytes == 0
         assert queue.waits_for_keyframe
+
+    def test_without_a_connection_the_newest_gop_is_kept(self) -> None:
+        queue = TagQueue(5000)
+        queue.keep_newest([video(0), *gop(1000), *gop(2000)])
+        queue.keep_newest([audio(2800)])
+        assert times(queue) == [2000, 2250, 2500, 2750, 2800]
+        assert queue.dropped == 0
+
+    def test_one_that_is_too_long_is_not(self) -> None:
+        queue = TagQueue(2000)
+        queue.keep_newest([video(0, is_keyframe=True), *(video(ms) for ms in range(500, 4000, 500))])
+        assert queue.waits_for_keyframe
+        assert queue.dropped == 0
+
+    def test_of_sound_alone_nothing_is_kept(self) -> None:
+        queue = TagQueue(5000)
+        queue.begin(has_video=False)
+        queue.keep_newest([audio(0)])
+        assert len(queue) == 0
