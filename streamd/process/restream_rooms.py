@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from functools import cache
+from functools import cache, partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -11,18 +11,19 @@ from streamd import __version__
 from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.rtmp_link import RtmpDialer
 from streamd.process.options import told
-from streamd.process.secret_key import load_secret_box
 from streamd.services.restream.service import RestreamOptions, RestreamService
 from streamd.services.restream.target_metrics import TargetMetrics
 from streamd.services.restream.target_store import TargetStore
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
+    from pathlib import Path
 
     from streamd.clock import Clock
     from streamd.process.config import Config
     from streamd.services.events.event import EventSink
     from streamd.services.metrics import Metrics
+    from streamd.services.restream.secret_box import SecretBox
     from streamd.services.store.database import Database
 
 # As encoders say their name: servers read the first word.
@@ -46,10 +47,8 @@ class RestreamRooms:
     def __init__(self, config: Config, clock: Clock, metrics: Metrics, database: Database, *, tell: EventSink) -> None:
         self._config = config
         self._dialer = RtmpDialer(AddressGuard(), _FLASH_VERSION, self._own_ports)
-        path = config.secret_key_file
         self.service = RestreamService(
-            # The file is made with the first target.
-            TargetStore(database, cache(lambda: load_secret_box(path))),
+            TargetStore(database, cache(partial(_secret_box, config.secret_key_file))),
             dialer=self._dialer,
             clock=clock,
             draw=random.random,
@@ -73,3 +72,10 @@ class RestreamRooms:
     def _own_ports(self) -> frozenset[int]:
         rtmp = self._config.rtmp
         return frozenset(listen.port for listen in (rtmp.listen, rtmp.tls_listen) if listen is not None and listen.port)
+
+
+def _secret_box(path: Path) -> SecretBox:
+    """Open the box of secrets: made, and cryptography loaded, with the first target."""
+    from streamd.process.secret_key import load_secret_box
+
+    return load_secret_box(path)
