@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import cache, partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -48,7 +47,7 @@ class RestreamRooms:
         self._config = config
         self._dialer = RtmpDialer(AddressGuard(), _FLASH_VERSION, self._own_ports)
         self.service = RestreamService(
-            TargetStore(database, cache(partial(_secret_box, config.secret_key_file))),
+            TargetStore(database, _SecretFile(config.secret_key_file).box),
             dialer=self._dialer,
             clock=clock,
             draw=random.random,
@@ -74,8 +73,28 @@ class RestreamRooms:
         return frozenset(listen.port for listen in (rtmp.listen, rtmp.tls_listen) if listen is not None and listen.port)
 
 
-def _secret_box(path: Path) -> SecretBox:
-    """Open the box of secrets: made, and cryptography loaded, with the first target."""
-    from streamd.process.secret_key import load_secret_box
+class _SecretFile:
+    """The box of secrets, opened with the first target, and again when its file is another: it was rotated."""
 
-    return load_secret_box(path)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written_ns = 0
+        self._box: SecretBox | None = None
+
+    def box(self) -> SecretBox:
+        """The box.
+
+        Raises:
+            SecretsError: The file cannot be read or made, or is none.
+        """
+        # Cryptography is loaded with the first target.
+        from streamd.process.secret_key import load_secret_box
+
+        try:
+            written_ns = self._path.stat().st_mtime_ns
+        except OSError:
+            written_ns = 0
+        if self._box is None or written_ns != self._written_ns:
+            self._box = load_secret_box(self._path)
+            self._written_ns = self._path.stat().st_mtime_ns
+        return self._box
