@@ -19,7 +19,6 @@ from tests.support.publisher import publish
 from tests.support.server import run_server, wait_until
 from tests.support.tools import require
 
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING
 from streamd.formats.flv.frame import FrameHead
 from streamd.formats.flv.tag import FlvTag, TagType
 from streamd.media.packet import Track, TrackKind
+from streamd.services.events.event import unheard
 from streamd.services.restream.link import LinkSigns
 from streamd.services.restream.place import read_place
+from streamd.services.restream.secret_box import SecretBox, new_secret_key
+from streamd.services.restream.service import RestreamOptions, RestreamService
 from streamd.services.restream.target import TargetRecord
+from streamd.services.restream.target_store import TargetStore
 
 if TYPE_CHECKING:
+    from streamd.clock import Clock
     from streamd.formats.amf.values import Value
     from streamd.formats.payload import Payload
-    from streamd.services.restream.link import LinkOwner
+    from streamd.services.events.event import EventSink
+    from streamd.services.restream.link import Dialer, LinkOwner
+    from streamd.services.store.database import Database
 
 H264 = Track(1, TrackKind.VIDEO, "avc1.64001f", 90_000, b"avcC", width=1280, height=720)
 AAC = Track(2, TrackKind.AUDIO, "mp4a.40.2", 48_000, b"\x11\x90", channels=2, frame_ticks=1024)
@@ -89,3 +96,24 @@ class StandInDialer:
         assert target.stream_key
         self.links.append(StandInLink(owner))
         return self.links[-1]
+
+
+def restream_of(
+    database: Database,
+    clock: Clock,
+    dialer: Dialer | None = None,
+    *,
+    options: RestreamOptions | None = None,
+    tell: EventSink = unheard,
+    box: SecretBox | None = None,
+) -> RestreamService:
+    """Restreaming whose connections a test decides over."""
+    box = box or SecretBox([new_secret_key()])
+    return RestreamService(
+        TargetStore(database, lambda: box),
+        dialer=dialer or StandInDialer(),
+        clock=clock,
+        draw=lambda: 0.5,
+        options=options or RestreamOptions(),
+        tell=tell,
+    )

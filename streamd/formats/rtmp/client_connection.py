@@ -124,14 +124,14 @@ class ClientConnection:
         self._budget.earn(len(data))
         events: list[ClientEvent] = []
         try:
-            if self.bytes_received > ANSWER_BYTES_MAX + self._sent_bytes // SENT_BYTES_PER_ANSWER_BYTE:
-                raise RtmpError(f"the server has said {self.bytes_received} bytes, more than a publisher has a use for")
             if self.state is ClientState.HANDSHAKE:
                 self._answers.send_raw(self._handshake.receive_data(data))
                 if not self._handshake.is_done:
                     return []
                 self._connect()
                 data, self._handshake.trailing_data = self._handshake.trailing_data, b""
+            if self.bytes_received > ANSWER_BYTES_MAX + self._sent_bytes // SENT_BYTES_PER_ANSWER_BYTE:
+                raise RtmpError(f"the server has said {self.bytes_received} bytes, more than a publisher has a use for")
             for message in self._decoder.receive_data(data):
                 # Media of a server has no use: it is a message, as none is kept.
                 if isinstance(message, Message) and not self.is_closed:

@@ -10,7 +10,6 @@ from streamd.doors.web.models.restream import (
     NewTarget,
     RestreamTarget,
     RestreamTargetList,
-    TargetActPath,
     TargetChange,
     TargetDeletion,
     TargetOwnerPath,
@@ -57,8 +56,12 @@ class RestreamDesk:
                 path_model=TargetPath, problems=(503,), right=Right.USERS,
             ),
             Operation(
-                "POST", f"{one}/{{act}}", self.switch_target, RestreamTarget,
-                path_model=TargetActPath, problems=(503,), right=Right.USERS,
+                "POST", f"{one}/start", self.start_target, RestreamTarget,
+                path_model=TargetPath, problems=(503,), right=Right.STREAMS,
+            ),
+            Operation(
+                "POST", f"{one}/stop", self.stop_target, RestreamTarget,
+                path_model=TargetPath, problems=(503,), right=Right.STREAMS,
             ),
         ]  # fmt: skip
 
@@ -82,8 +85,7 @@ class RestreamDesk:
     async def change_target(self, request: web.Request, body: TargetChange) -> web.Response:
         """Change a target. A broadcast that runs goes to its new place at once."""
         target = await self._restream.change(
-            request.match_info["name"],
-            request.match_info["id"],
+            *_named(request),
             url=body.url,
             stream_key=body.stream_key,
             label=body.label,
@@ -94,12 +96,18 @@ class RestreamDesk:
 
     async def delete_target(self, request: web.Request) -> web.Response:
         """Delete a target; the connection to it is closed when the call returns."""
-        target_id = request.match_info["id"]
-        await self._restream.delete(request.match_info["name"], target_id, by=request[ACTOR])
+        name, target_id = _named(request)
+        await self._restream.delete(name, target_id, by=request[ACTOR])
         return answer(TargetDeletion(id=target_id))
 
-    async def switch_target(self, request: web.Request) -> web.Response:
-        """Begin or end to pass the broadcast that runs on to a target; the next broadcast goes by ``enabled`` again."""
-        name, target_id = request.match_info["name"], request.match_info["id"]
-        act = self._restream.start if request.match_info["act"] == "start" else self._restream.stop
-        return answer(RestreamTarget.of(await act(name, target_id)))
+    async def start_target(self, request: web.Request) -> web.Response:
+        """Pass the broadcast that runs on to a target, anew where it goes there already."""
+        return answer(RestreamTarget.of(await self._restream.start(*_named(request))))
+
+    async def stop_target(self, request: web.Request) -> web.Response:
+        """Pass the broadcast that runs on to a target no longer; the next one goes by `enabled` again."""
+        return answer(RestreamTarget.of(await self._restream.stop(*_named(request))))
+
+
+def _named(request: web.Request) -> tuple[str, str]:
+    return request.match_info["name"], request.match_info["id"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ TargetId = Annotated[
     str, Field(pattern="^tgt_[0-7][0-9a-hjkmnp-tv-z]{25}$", examples=["tgt_01kjmg3m00q8p4w6s2v0x9y7z5"])
 ]
 Url = Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX, examples=["rtmps://a.rtmps.youtube.com/live2"])]
-StreamKey = Annotated[str, Field(min_length=1, max_length=STREAM_KEY_CHARS_MAX, repr=False)]
+StreamKey = Annotated[str, Field(min_length=1, max_length=STREAM_KEY_CHARS_MAX)]
 Label = Annotated[str, Field(max_length=LABEL_LENGTH_MAX)]
 
 
@@ -34,12 +34,6 @@ class TargetPath(ApiModel):
 
     name: UserName
     id: TargetId
-
-
-class TargetActPath(TargetPath):
-    """What is to become of a target in the broadcast that runs."""
-
-    act: Literal["start", "stop"]
 
 
 class NewTarget(ApiModel):
