@@ -144,7 +144,15 @@ def client_commands(client: str, directory: Path, api: str, http_port: int, hook
             return fetch, [*fetch, "--renew-force"]
         own = ["--server", api, "--http.port", f":{http_port}", "--path", str(directory / "lego")]
         start = ["lego", "--accept-tos", "--email", "you@example.org", "--domains", NAME, "--http", *own]
-        return [*start, "run", "--run-hook", str(hook)], [*start, "renew", "--renew-hook", str(hook), "--days", "4000"]
+        return [*start, "run", "--run-hook", str(hook)], [
+            *start,
+            "renew",
+            "--renew-hook",
+            str(hook),
+            "--days",
+            "4000",
+            "--no-random-sleep",
+        ]
     home = directory / "acme.sh"
     own = ["--home", str(home), "--server", api, "--httpport", str(http_port)]
     issue = ["acme.sh", "--issue", "--standalone", "-d", NAME, *own]
@@ -173,7 +181,7 @@ def walk(options: argparse.Namespace, directory: Path) -> None:
         ("REQUESTS_CA_BUNDLE", "LEGO_CA_CERTIFICATES", "CA_BUNDLE", "CURL_CA_BUNDLE"), str(certificate)
     )
     environment = {"STREAMD_TLS_DIR": str(tls), "STREAMD_GROUP": GROUP, **trust}
-    dns = [options.dns, "-dns01", f"127.0.0.1:{dns_port}", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
+    dns = [options.dns, "-dnsserver", f"127.0.0.1:{dns_port}", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""]
     dns += ["-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", f"127.0.0.1:{free_port()}"]
     pebble = [options.pebble, "-config", directory / "pebble.json", "-dnsserver", f"127.0.0.1:{dns_port}"]
     settings = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
