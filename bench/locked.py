@@ -205,7 +205,7 @@ class Crowd:
             self.tickets.append(ticket)
 
     def asking(self, path: str) -> Callable[[], None]:
-        """What has each ask for a path once."""
+        """Viewers that ask for a path once each."""
         requests = [
             f"GET /live/demo/{ticket}{path} HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\n\r\n".encode()
             for ticket in self.tickets

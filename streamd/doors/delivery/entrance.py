@@ -119,7 +119,7 @@ class Entrance:
         if method not in _READING or not gate.is_blocked(visitor.address, name):
             return None
         if self._channels.find(name) is Absence.TAKEN_DOWN:
-            # What is gone is gone everywhere.
+            # A channel that is gone is gone everywhere.
             return None
         return refusal_answer(gate.refused(Refusal.BLOCKED), method)
 
@@ -132,7 +132,7 @@ class Entrance:
         try:
             return self.gate.enter(name, ticket, _VIDEO, visitor.address, visitor.user_agent, watches=watches)
         except PlaybackRefusedError as exc:
-            # What was taken down is gone, whoever asks; of what was not, this one refusal in thousands is told.
+            # A channel that was taken down is gone, whoever asks; of others, this one refusal in thousands is told.
             return refusal_answer(exc, method) if self._concerns(name, method) else None
 
     def _admit(self, name: str, method: str, query: str | None, visitor: Visitor) -> Entered:

@@ -17,7 +17,7 @@ _BEFORE_CHARS_MAX: Final = 96
 _TICKET = rf"(/~([A-Za-z0-9._-]{{1,{TICKET_CHARS_MAX}}}))/"
 _TEXT = re.compile(rf"[A-Za-z0-9._-]{{1,{TICKET_CHARS_MAX}}}".encode())
 _BEFORE = re.compile(rb"[A-Z]{3,8} /live(?:/[a-z0-9][a-z0-9_-]{1,63})?")
-# What stands before tickets: a method and a channel, 200 bytes each.
+# The text before tickets: a method and a channel, 200 bytes each.
 BEGINNINGS_REMEMBERED: Final = 1024
 # Tickets that were asked with lately, as text: 500 bytes each. Reading one anew takes 0.4 µs.
 TEXTS_REMEMBERED: Final = 8192

@@ -467,7 +467,7 @@ class ViewerConnection(asyncio.Protocol):
             following = self._following
             assert following is not None
             self._let_go()
-            # What waits is not to be seen any more.
+            # Answers that wait are not to be seen any more.
             following.viewer.forget()
             self._end_push()
 

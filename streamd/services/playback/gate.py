@@ -118,14 +118,14 @@ class PlaybackGate:
     def on_locked(self, tell: Callable[[str], None]) -> None:
         """Have a door told the name of each channel that gets another policy; empty for all of them.
 
-        What viewers of an open channel follow has no ticket by which it could be cut.
+        Answers to viewers of an open channel have no ticket by which they could be cut.
         """
         self._on_locked.append(tell)
 
     def policies_changed(self, names: set[str] | None) -> None:
         """Take note that channels or recordings have other policies or passwords than a moment ago; None: all have.
 
-        What goes on of them by what does not count there any more is ended.
+        Answers that go on by grounds that do not count there any more are ended.
         """
         self._look_whether_open()
         for viewing in self.viewings.all():
@@ -149,7 +149,7 @@ class PlaybackGate:
         self._on_blocked.append(tell)
 
     def block(self, block: ViewBlock, act: str, *, tells: bool = True) -> None:
-        """Keep something from viewers; who follows it there is cut when this returns.
+        """Keep something from viewers; a viewer who follows it there is cut when this returns.
 
         Args:
             block: What, and from whom.
@@ -325,7 +325,7 @@ class PlaybackGate:
             raise self.noted(exc) from None
         session = session_of(token, source, visitor.user_agent) if is_piece else new_session()
         ticket = self.tokens.ticket(checked, session)
-        # What was withdrawn is asked by when the token was issued: a ticket from it would be younger.
+        # Withdrawals are compared with the time when the token was issued: a ticket from it would be younger.
         if self.revocations.ends(ticket, subject, owner, issued_at=int(checked.claims.issued_at)):
             raise self.refused(Refusal.REVOKED)
         return self._begin(ticket, subject, owner, counts=wanted is Audience.VIDEO)

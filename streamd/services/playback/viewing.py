@@ -1,6 +1,6 @@
 """A viewing: a ticket that was read, what holds a connection by it, and its end.
 
-The doors look a ticket up here by one step in a dictionary. What a viewer waits for or follows is cut when the ticket
+The doors look a ticket up here by one step in a dictionary. A viewer's open answer is cut when the ticket
 expires or is withdrawn, at most a look later.
 """
 

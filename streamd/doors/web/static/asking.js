@@ -4,7 +4,7 @@
 import { element, setText } from "./dom.js";
 
 /**
- * What to tell of something that was thrown.
+ * The words for something that was thrown.
  *
  * @param {unknown} thrown
  */
@@ -141,7 +141,7 @@ export function ask({ title, body = [], fields = [], confirm, isDangerous = fals
     });
     const dialog = open(title, form);
     dialog.addEventListener("close", () => resolve(undefined));
-    // What cannot be undone is not done by pressing Enter once too often.
+    // An act that cannot be undone is not done by pressing Enter once too often.
     if (isDangerous && fields.length === 0) cancel.focus();
   });
 }
