@@ -158,6 +158,11 @@ class StorageError(StreamdError):
         super().__init__(message)
         self.reason = reason
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the bucket works, and has no such object."""
+        return self.reason == "missing"
+
 
 class RecordingNotFoundError(StreamdError):
     """There is no such recording."""

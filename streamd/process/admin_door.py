@@ -10,17 +10,12 @@ from aiohttp import web
 from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.delivery.push_path import PushFormat
 from streamd.doors.web.admin.api import admin_app
-from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
-from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
-from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
-from streamd.doors.web.admin.takedowns import TakedownDesk
-from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -33,7 +28,6 @@ if TYPE_CHECKING:
     from streamd.doors.web.openapi import Operation
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
-    from streamd.process.moderation_rooms import ModerationRooms
     from streamd.process.readiness import Readiness
     from streamd.process.services import Services
 
@@ -178,7 +172,7 @@ class AdminDoor:
             more=(
                 *ClipDesk(kept.clips, kept.recorder).operations(),
                 *ExportDesk(kept.exports, kept.recorder).operations(),
-                *_moderation_calls(services.moderation),
+                *self._moderation_calls(),
             ),
             playback=playback,
             operators=services.operators,
@@ -189,6 +183,15 @@ class AdminDoor:
             warnings=self._readiness.warnings,
             on_wrong_token=self._note_wrong_token,
         )
+
+    def _moderation_calls(self) -> list[Operation]:
+        """The calls about what is reported, decided and shown, where moderation is on."""
+        rooms = self._services.moderation
+        if rooms is None:
+            return []
+        from streamd.process.moderation_doors import moderation_calls
+
+        return moderation_calls(rooms)
 
     def _note_wrong_code(self, name: str, address: str) -> None:
         """Have the audit log tell of a good token that was shown with a wrong code: somebody else may have it."""
@@ -203,16 +206,3 @@ class AdminDoor:
         self._services.verifier.denials.note(
             Denial.UNKNOWN, address, None, at=clock.now(), now=clock.monotonic(), action=ADMIN_DENIED
         )
-
-
-def _moderation_calls(rooms: ModerationRooms | None) -> list[Operation]:
-    """The calls about what is reported, decided and shown, where moderation is on."""
-    if rooms is None:
-        return []
-    return [
-        *CaseDesk(rooms.desk, rooms.targets).operations(),
-        *TargetDesk(rooms.targets).operations(),
-        *TakedownDesk(rooms.enforcement).operations(),
-        *EvidenceDesk(rooms.evidence.shelf).operations(),
-        *(FindingDesk(rooms.assistance.assistance).operations() if rooms.assistance is not None else ()),
-    ]

@@ -22,21 +22,16 @@ from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
-from streamd.doors.web.public.own_decisions import OwnDecisionDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.recorded_lists import RecordedLists
-from streamd.doors.web.public.report_pages import ReportPages
-from streamd.doors.web.public.reports import ReportRoutes
 from streamd.doors.web.public.studio import Studio
-from streamd.doors.web.public.transparency import Contacts, TransparencyRoutes
 from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
-from streamd.services.moderation.cases.report_menu import ReportMenu
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
@@ -45,8 +40,8 @@ if TYPE_CHECKING:
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
     from streamd.process.guards import Guards
+    from streamd.process.moderation_doors import PublicModeration
     from streamd.process.services import Services
-    from streamd.services.moderation.counts.public_counts import PublicCounts
 
 log = logging.getLogger(__name__)
 
@@ -153,14 +148,16 @@ class PublicDoor:
             return {}
         return {"Contact": "legal"} | ({"Transparency": "transparency"} if moderation.transparency else {})
 
-    def _transparency(self, files: StaticFiles, counts: PublicCounts | None) -> TransparencyRoutes:
-        def contacts() -> Contacts:
-            said = self._config.moderation
-            return Contacts(said.contact_email, said.contact_post, said.legal_representative)
+    def _moderation(self, files: StaticFiles) -> PublicModeration | None:
+        """Pages and calls about what is reported and decided; None where moderation is off."""
+        services = self._services
+        if services.moderation is None:
+            return None
+        from streamd.process.moderation_doors import public_moderation
 
-        routes = TransparencyRoutes(files, contacts, counts)
-        self._services.machine.accounts.add_store(lambda: routes.held_bytes)
-        return routes
+        made = public_moderation(services.moderation, files, services.clock, lambda: self._config)
+        services.machine.accounts.add_store(lambda: made.transparency.held_bytes)
+        return made
 
     def _web_handler(self) -> WebProtocol:
         assert self._runner is not None, "opened"
@@ -189,13 +186,7 @@ class PublicDoor:
             )
         posters = services.posters
         own_recordings = OwnRecordingDesk(kept.recorder, services.clock)
-        reports = report_pages = decisions = transparency = None
-        if (rooms := services.moderation) is not None:
-            menu = ReportMenu()
-            reports = ReportRoutes(rooms.desk, menu, root)
-            report_pages = ReportPages(rooms.desk, menu, pages.files, services.clock)
-            decisions = OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals)
-            transparency = self._transparency(pages.files, rooms.counts)
+        moderation = self._moderation(pages.files)
         studio = Studio(
             keys=services.verifier,
             streams=services.registry,
@@ -204,7 +195,7 @@ class PublicDoor:
             options=studio_options(config),
             recordings=own_recordings,
             clips=OwnClipDesk(kept.clips, kept.recorder, own_recordings),
-            decisions=decisions,
+            decisions=moderation.decisions if moderation is not None else None,
         )
         vod = VodRoutes(
             recorder=kept.recorder,
@@ -264,9 +255,9 @@ class PublicDoor:
             pages=pages,
             studio=studio,
             obs=self._obs,
-            reports=reports,
-            report_pages=report_pages,
-            transparency=transparency,
+            reports=moderation.reports if moderation is not None else None,
+            report_pages=moderation.report_pages if moderation is not None else None,
+            transparency=moderation.transparency if moderation is not None else None,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,
             clock=services.clock,

@@ -7,18 +7,17 @@ import random
 from typing import TYPE_CHECKING
 
 from streamd.process.options import clip_options, recorder_options, storage_options, storyboard_options
-from streamd.process.workers.export_worker import WORKER_COMMAND as EXPORT_COMMAND
-from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
+from streamd.process.workers.commands import EXPORT_COMMAND, HASH_COMMAND, PICTURE_COMMAND, worker_environment
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.recording.clip_index import ClipIndex
 from streamd.services.recording.clips import Clips
 from streamd.services.recording.exports import Exports
+from streamd.services.recording.hash_process import HashProcess
 from streamd.services.recording.index import RecordingIndex
 from streamd.services.recording.past import Pasts
 from streamd.services.recording.past_recorder import PastRecorder
 from streamd.services.recording.recorder import Recorder
 from streamd.services.recording.storyboarder import Storyboarder
-from streamd.services.storage.object_storage import ObjectStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.metrics import Metrics
     from streamd.services.recording.records import RecordingRecord
+    from streamd.services.storage.object_storage import ObjectStorage
     from streamd.services.store.database import Database
 
 
@@ -76,6 +76,7 @@ class RecordingRooms:
             on_ended=lambda record: self.storyboarder.note_ended(record),
             metrics=metrics,
             pasts=self.pasts,
+            hasher=HashProcess(HASH_COMMAND, worker_environment(os.environ)),
         )
         drop_past = recorder.retention.on_deleted
 
@@ -105,12 +106,14 @@ class RecordingRooms:
             folder=recorder.folder,
             read=recorder.read,
             # Of its own: the poster of a live channel does not wait for a recording's pictures.
-            artist=PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock),
+            artist=PictureProcess(PICTURE_COMMAND, worker_environment(os.environ), clock),
             clock=clock,
             on_done=self._note_drawn,
         )
         self.storage: ObjectStorage | None = None
         if (bucket := storage_options(config)) is not None:
+            from streamd.services.storage.object_storage import ObjectStorage
+
             self.storage = ObjectStorage(
                 bucket,
                 recorder,

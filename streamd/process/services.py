@@ -14,24 +14,20 @@ from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.process.log import choose_lines
 from streamd.process.machine import Machine
-from streamd.process.moderation_rooms import ModerationRooms, warn_of_what_is_shown_again
 from streamd.process.options import (
     hook_options,
-    moderation_options,
-    outbox_options,
     peer_line_limits,
     stream_options,
     verifier_options,
-    webhook_endpoints,
 )
 from streamd.process.playback_rooms import PlaybackRooms
 from streamd.process.recording_rooms import RecordingRooms
-from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
+from streamd.process.shown_again import warn_of_what_is_shown_again
+from streamd.process.workers.commands import PICTURE_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
 from streamd.services.audit.anchor import ANCHOR_NAME, AuditAnchor
 from streamd.services.bounds.peer_lines import PeerLines
 from streamd.services.events.event import unheard
-from streamd.services.events.webhooks import Webhooks
 from streamd.services.history import History
 from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.key_store import KeyStore
@@ -46,7 +42,6 @@ from streamd.services.live.registry import LiveRegistry
 from streamd.services.live.restart_record import RestartRecordFile
 from streamd.services.live.waiters import WaiterBudget
 from streamd.services.metrics import Metrics
-from streamd.services.moderation.target import Targets
 from streamd.services.operators.service import OperatorService
 from streamd.services.posters.picture_process import PictureProcess
 from streamd.services.posters.posters import Posters
@@ -57,7 +52,9 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.process.config import Config
-    from streamd.services.events.event import Event
+    from streamd.process.moderation_rooms import ModerationRooms
+    from streamd.services.events.event import Event, EventSink
+    from streamd.services.events.webhooks import Webhooks
     from streamd.services.live.stream_options import StreamOptions
 
 # The last events, the end of every stream, are told in this time or not at all: a moment for endpoints that answer.
@@ -92,7 +89,6 @@ class Services:
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
-        targets: Finds what a text names.
         moderation: What is reported, decided and shown to the public; None where it is switched off.
     """
 
@@ -103,10 +99,14 @@ class Services:
         self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
         self.lines = PeerLines(peer_line_limits(config), now=clock.monotonic, count_limit=metrics.count_limit)
-        self._webhooks = Webhooks(
-            webhook_endpoints(config), sender=sender, clock=clock, metrics=metrics, options=outbox_options(config)
-        )
-        tell = self._webhooks.tell if config.webhooks.endpoints else unheard
+        self._webhooks: Webhooks | None = None
+        tell: EventSink = unheard
+        if config.webhooks.endpoints:
+            from streamd.process.webhook_receivers import make_webhooks
+
+            self._webhooks = webhooks = make_webhooks(config, sender, clock, metrics)
+            tell = webhooks.tell
+            self.machine.accounts.add_store(lambda: webhooks.held_bytes)
         tell_of_streams = tell if not config.moderation.enabled else self._note_stream
         hook = hook_options(config)
         self._store = KeyStore(config.database_url)
@@ -174,28 +174,28 @@ class Services:
         metrics.streams.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
         kept = self.recordings
-        self.targets = Targets(kept.recorder.index, kept.clips.index, self._store, lambda: self._config.public_url)
         self.moderation: ModerationRooms | None = None
-        if (options := moderation_options(config)) is not None:
+        if config.moderation.enabled:
+            from streamd.process.moderation_rooms import ModerationRooms
+
             self.moderation = rooms = ModerationRooms(
-                config, options, clock, metrics, sender, self._store.database,
+                config, clock, metrics, sender, self._store,
                 bars=self.verifier.admissions.bars, gate=self.playback.gate, countries=lambda: self.playback.countries,
                 registry=self.registry, pasts=kept.pasts, recorder=kept.recorder, clips=kept.clips,
-                storage=kept.storage, targets=self.targets, tell=tell,
+                storage=kept.storage, public_url=lambda: self._config.public_url, tell=tell,
             )  # fmt: skip
             metrics.publishing.acts_waiting.set_function(lambda: len(takedowns) + rooms.enforcement.unwritten)
             self.machine.accounts.add_store(lambda: rooms.evidence.held_bytes)
         self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
-        pictures = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock)
+        pictures = PictureProcess(PICTURE_COMMAND, worker_environment(os.environ), clock)
         self.posters = Posters(pictures, clock, metrics) if config.http.posters else None
         self._channel_metrics = ChannelMetrics(
             self.registry.summaries, channels_max=limits.channel_metrics_max, count_limit=metrics.count_limit
         )
         if config.metrics.per_channel:
             metrics.registry.register(self._channel_metrics)
-        self.machine.accounts.add_store(lambda: self._webhooks.held_bytes)
         self.machine.accounts.add_store(lambda: kept.held_bytes)
         if self.posters is not None:
             posters = self.posters
@@ -219,8 +219,9 @@ class Services:
         await self.operators.start()
         resources.push_async_callback(self.operators.close)
         resources.callback(choose_lines(self.lines))
-        self._webhooks.start()
-        resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
+        if self._webhooks is not None:
+            self._webhooks.start()
+            resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
         await self.recordings.open(resources)
@@ -267,7 +268,7 @@ class Services:
         """Tell of a stream, and have it remembered as one that can be reported."""
         if self.moderation is not None:
             self.moderation.desk.subjects.note(event)
-        if self._config.webhooks.endpoints:
+        if self._webhooks is not None:
             self._webhooks.tell(event)
 
     async def sweep(self) -> None:

@@ -26,8 +26,7 @@ from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
 from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.live_streams import LiveStreams
-from streamd.process.workers.export_worker import WORKER_COMMAND
-from streamd.process.workers.picture_worker import worker_environment
+from streamd.process.workers.commands import EXPORT_COMMAND, worker_environment
 from streamd.services.events.event import unheard
 from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
@@ -137,7 +136,7 @@ def run_admin_server(
         clips = Clips(
             ClipOptions(), recorder=recorder, index=ClipIndex(store.database, index), clock=clock, tell=unheard
         )
-        exports = Exports(recorder, WORKER_COMMAND, worker_environment(os.environ), clock)
+        exports = Exports(recorder, EXPORT_COMMAND, worker_environment(os.environ), clock)
         shelf = EvidenceShelf(
             EvidenceOptions(), directory / "evidence", EvidenceStore(store.database), clock,
             pool := ThreadPoolExecutor(1),

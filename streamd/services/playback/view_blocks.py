@@ -96,3 +96,17 @@ class ViewBlocks:
             if networks is not None and networks.holds(address):
                 return True
         return False
+
+    def blocked_among(self, subjects: Iterable[str], address: str) -> frozenset[str]:
+        """Those of some channels that may not be shown to an address; of many, few are blocked anywhere.
+
+        Args:
+            subjects: Names of channels.
+            address: IP address of the viewer.
+        """
+        if self.blocks((), address):
+            return frozenset(subjects)
+        countries, networks = self._countries, self._networks
+        return frozenset(
+            name for name in subjects if (name in countries or name in networks) and self.blocks((name,), address)
+        )

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from streamd.errors import RecordingError
+from streamd.limits import CLIPS, RECORDING
 from streamd.services.audit.records import SERVER, Actor, AuditEntry
 from streamd.services.events.event import Event, EventType
 from streamd.services.recording.elsewhere import NowhereElse
@@ -46,13 +47,13 @@ _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 class RetentionOptions:
     """How long recordings stay."""
 
-    keep_days: int = 30
+    keep_days: int = RECORDING.keep_days
     """0: until space is short."""
-    max_bytes: int = 0
+    max_bytes: int = RECORDING.max_bytes
     """All of them together; 0: no bound."""
-    min_free_bytes: int = 2 * 1024**3
+    min_free_bytes: int = RECORDING.min_free_bytes
     """Space that stays free on the disk."""
-    viewers_pin_days: int = 90
+    viewers_pin_days: int = CLIPS.viewers_pin_days
     """A clip of a viewer keeps its recording from ``keep_days`` for so long."""
 
 

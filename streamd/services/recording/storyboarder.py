@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from streamd.errors import PictureError, PictureWorkerRestsError, RecordingError, StoreUnavailableError
 from streamd.formats.cmaf.box import first_fragment_bytes
+from streamd.limits import RECORDING
 from streamd.media.picture import ORDER_BYTES_MAX
 from streamd.media.storyboard import CELLS_MAX, CellSize, Cue, render_vtt
 from streamd.services.recording.documents import (
@@ -95,9 +96,9 @@ class Artist(Protocol):
 class StoryboardOptions:
     """Which pictures are drawn."""
 
-    storyboard_interval_s: int = 10
+    storyboard_interval_s: int = RECORDING.storyboard_interval_s
     """Between two pictures of a storyboard, seconds; 0 for none."""
-    min_free_bytes: int = 2 * 1024**3
+    min_free_bytes: int = RECORDING.min_free_bytes
     """Space that stays free on the disk."""
 
 

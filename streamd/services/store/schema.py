@@ -195,6 +195,11 @@ recordings = Table(
     Column("is_kept", Boolean, nullable=False, server_default=false()),
     Index(None, "user", "id"),
     Index(None, "state", "id"),
+    # Partial, as the migration has them: of those that are there, which may be few among all that ever were, and of
+    # those that are deleted and have files left.
+    Index("ix_recordings_there_id", "id"),
+    Index("ix_recordings_there_user_id", "user", "id"),
+    Index("ix_recordings_left_id", "id"),
 )
 
 # Users for whom it is decided whether their broadcasts are recorded; the server's configuration stands for the others.

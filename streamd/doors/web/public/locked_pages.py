@@ -216,7 +216,8 @@ async def _typed(request: web.Request) -> str:
         fields = parse_qs((await request.read()).decode("ascii"), strict_parsing=True, max_num_fields=FIELDS_MAX)
     except ValueError:
         return ""
-    return fields.get(_FIELD, [""])[0]
+    typed = fields.get(_FIELD, [])
+    return typed[0] if len(typed) == 1 else ""
 
 
 def cookie_name(subject: str, *, is_tls: bool) -> str:

@@ -44,7 +44,6 @@ from streamd.services.recording.folder import (
     THUMBNAIL_NAME,
     THUMBNAILS_PATH,
 )
-from streamd.services.storage.faults import StorageFault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -493,7 +492,7 @@ def _elsewhere(address: str, *, is_locked: bool) -> web.Response:
 
 def unreadable(exc: Exception) -> web.Response:
     """The answer where a recording's files are not to be had."""
-    if isinstance(exc, StorageError) and exc.reason != StorageFault.MISSING:
+    if isinstance(exc, StorageError) and not exc.is_missing:
         more: dict[str, str] = {hdrs.RETRY_AFTER: RETRY_AFTER_S}
         return absent(HTTPStatus.SERVICE_UNAVAILABLE, "This recording cannot be read at the moment.", more)
     return absent(HTTPStatus.NOT_FOUND)

@@ -58,16 +58,6 @@ class TakedownStore:
             found.append((row.id, hold))
         return found
 
-    async def count_standing(self) -> int:
-        """How many takedowns stand.
-
-        Raises:
-            StoreUnavailableError: They could not be counted.
-        """
-        query = select(func.count()).where(takedowns.c.restored_at.is_(None))
-        async with self._database.reading() as connection:
-            return int((await connection.execute(query)).scalar_one())
-
     async def fingerprint(self) -> tuple[object, ...]:
         """A value that differs where another server has made or restored one.
 

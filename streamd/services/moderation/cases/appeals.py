@@ -225,8 +225,8 @@ class Appeals:
             takedowns = self._cases.takedowns
             if takedowns is not None and decision.takedown_id:
                 said_shortly = " ".join(reason.split())[:REASON_LENGTH_MAX]
-                # Where somebody has restored it by hand, it is as it should be.
-                with contextlib.suppress(ModerationStateError):
+                # Where somebody has restored it by hand, or a block has ended, it is as it should be.
+                with contextlib.suppress(ModerationStateError, TakedownNotFoundError):
                     await takedowns.restore(decision.takedown_id, actor=by, reason=said_shortly)
             if self._cases.assistance is not None:
                 # The last decision is right about what the machine has seen.
@@ -251,11 +251,11 @@ class Appeals:
         return decision, found, Party.BROADCASTER if case_id is None else Party.REPORTER
 
     async def _decision(self, named: str) -> Decision | None:
-        """The decision of an id, or behind the takedown of an id; None where there is none."""
+        """The decision of an id, or behind the takedown or the block of an id; None where there is none."""
         if is_id(IdKind.DECISION, named):
             return await self._cases.store.decision(named)
         takedowns = self._cases.takedowns
-        if takedowns is None or not is_id(IdKind.TAKEDOWN, named):
+        if takedowns is None or not (is_id(IdKind.TAKEDOWN, named) or is_id(IdKind.BLOCK, named)):
             return None
         try:
             takedown = await takedowns.find(named)

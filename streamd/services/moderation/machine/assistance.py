@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamd.errors import AssistantError, PictureError, PictureWorkerRestsError, StoreUnavailableError
+from streamd.limits import MODERATION
 from streamd.media.picture import SIDE_PIXELS_MAX
 from streamd.media.storyboard import CellSize
 from streamd.services.audit.records import SERVER
@@ -136,7 +137,7 @@ class AssistanceOptions:
 
     labels: tuple[str, ...] = ()
     """Of the classifier; none for all."""
-    threshold: float = 0.6
+    threshold: float = MODERATION.classifier_score_min
     """From which score on a label is found."""
     label_category: Category = Category.OTHER_VIOLATION_TC
     """What a label is a sign of."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+from streamd.limits import MODERATION
 from streamd.services.live.newest_keyframe import newest_keyframe
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ScanOptions:
     """Which pictures, and how many."""
 
     mode: ScanMode = ScanMode.REPORTED
-    pictures_per_s: int = 10
+    pictures_per_s: int = MODERATION.scan_pictures_per_s
     """Of all channels together."""
 
 

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from streamd.errors import EvidenceGoneError, PictureError
-from streamd.process.workers.picture_worker import WORKER_COMMAND
+from streamd.process.workers.commands import PICTURE_COMMAND
 from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import Actor, AuditFilter
 from streamd.services.moderation.act_details import ActDetails, words_of
@@ -119,7 +119,7 @@ class TestAPiece:
     async def test_its_picture_is_drawn_by_the_picture_worker(self, store: KeyStore, tmp_path: Path) -> None:
         environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
         house = EvidenceHouse(store, tmp_path, artist=None)  # type: ignore[arg-type]  # it comes with its clock
-        house._artist = PictureProcess(WORKER_COMMAND, environment, house.clock)
+        house._artist = PictureProcess(PICTURE_COMMAND, environment, house.clock)
         house.room = house.new_room()
         evidence_maker_s = evidence_maker.PICTURE_S
         evidence_maker.PICTURE_S = 60.0

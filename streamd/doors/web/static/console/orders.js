@@ -230,7 +230,7 @@ export class OrdersView {
               "aria-label": `Reply to ${order.reference}`,
               onclick: () => this.#show(order),
             },
-            order.answered_at ? "Look" : "Reply",
+            "Reply",
           ),
         ),
       ),

@@ -94,7 +94,7 @@ function headline({ kind, target_kind: target, countries, restored_at: restored,
   if (restored !== null) return `Taken back: ${what} was taken down, and is shown again.`;
   const where = countries.length > 0 ? ` in ${countries.join(", ")}` : "";
   const end = until !== null ? ` until ${when(until)}` : "";
-  return kind === "takedown" ? `Taken down: ${what} is not shown.` : `Blocked: ${what} is not shown${where}${end}.`;
+  return `${kind === "takedown" ? "Taken down" : "Blocked"}: ${what} is not shown${where}${end}.`;
 }
 
 function line(name, text) {
