@@ -8,13 +8,10 @@ read. It ends with its input. It loads hashlib and little else: 12 MB.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from streamd.services.recording.file_hash import file_sha256
 
-# -P: a directory that we were started in, and that others may write to, is no place to find modules.
-WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.process.workers.hash_worker")
 # The loop that takes publishers' media goes first where there is one processor for both. No further back than this: a
 # machine that is full of publishers hashes 300 MB/s in what is left of a core, and nine hundred of them make that.
 NICENESS = 5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streamd.services.recording.playlist_file import RecordedSegment
 
-# What viewers of a broadcast see lies in a segment that is not whole yet, or waits for the disk: a clip may be asked to
+# The picture that viewers see lies in a segment that is not whole yet, or waits for the disk: a clip may be asked to
 # end so far behind the last segment, and ends with that. A segment has 10 s at most.
 OPEN_SLACK_MS = 20_000
 # Players round a duration.

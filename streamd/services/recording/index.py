@@ -31,7 +31,7 @@ _RECORDED = ("state", "reason", "ended_at", "duration_ms", "size_bytes")
 _THERE = recordings.c.state != literal_column("'deleted'")
 _LEFT = (recordings.c.state == literal_column("'deleted'")) & (recordings.c.size_bytes > literal_column("0"))
 
-# What a recording that is deleted counts until its files are removed; there are documents where there is no media.
+# The size that a deleted recording counts until its files are removed; there are documents where there is no media.
 _LEFT_BYTES = case((recordings.c.size_bytes > 0, recordings.c.size_bytes), else_=1)
 
 

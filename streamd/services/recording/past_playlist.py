@@ -221,7 +221,7 @@ class PastPlaylist:
         follows_us: int | None = None
         for segment in segments:
             if before is not None and before.file_number != segment.file_number:
-                # What stands before it may be gone from the playlist one day, and its EXT-X-MAP with it.
+                # The lines before it may be gone from the playlist one day, and its EXT-X-MAP with them.
                 before = replace(before, init_number=-1)
             at_us = segment.program_date_time_ms * 1000
             is_dated = dates_all or follows_us is None or abs(at_us - follows_us) > DATE_SLACK_US

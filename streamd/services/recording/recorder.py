@@ -138,8 +138,8 @@ class Recorder:
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._space = SpaceLook(self._pool, clock)
-        metrics.recordings_going.set_function(lambda: len(self._going))
-        metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
+        metrics.recordings.recordings_going.set_function(lambda: len(self._going))
+        metrics.recordings.recording_waiting_bytes.set_function(self._all_queued_bytes)
 
     def attach(self, elsewhere: Elsewhere) -> None:
         """Have recordings kept elsewhere, too; called before it is opened."""
@@ -365,7 +365,7 @@ class Recorder:
             state=RecordingState.RECORDING,
             started_at=now,
             path=folder_name(name, recording_id, now),
-            # What an unlisted channel leaves is found as the channel is: by its address.
+            # Recordings of an unlisted channel are found as the channel is: by their address.
             visibility=Visibility.PUBLIC if self._is_listed(name) else Visibility.UNLISTED,
         )
         document = RecordingDocument(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.process.workers.hash_worker import NICENESS, WORKER_COMMAND
+from streamd.process.workers.commands import HASH_COMMAND
+from streamd.process.workers.hash_worker import NICENESS
 from streamd.services.recording import hash_process
 from streamd.services.recording.hash_process import FILES_HERE, HERE_BYTES_MAX, HashProcess
 
@@ -22,7 +23,7 @@ ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 @pytest.fixture
 def real() -> Iterator[HashProcess]:
-    process = HashProcess(WORKER_COMMAND, ENVIRONMENT)
+    process = HashProcess(HASH_COMMAND, ENVIRONMENT)
     yield process
     process.close()
 
@@ -75,7 +76,7 @@ def test_one_that_fails_costs_no_file_its_hash(tmp_path: Path, code: str) -> Non
         assert process.file_sha256(path) == digest
         assert process._worker is None
     # Another one is tried, after a while.
-    process._command = WORKER_COMMAND
+    process._command = HASH_COMMAND
     process._environment = ENVIRONMENT
     assert process.file_sha256(path) == digest
     assert process._worker is not None

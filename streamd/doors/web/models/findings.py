@@ -21,6 +21,19 @@ class FindingsPath(ApiModel):
     id: Annotated[str, Field(pattern=id_pattern(IdKind.CASE), examples=["case_01jqz3v5x8k2m4n6p8r0t2v4x6"])]
 
 
+class FindingPath(FindingsPath):
+    """The finding in a path."""
+
+    finding: Annotated[str, Field(pattern=id_pattern(IdKind.FINDING), examples=["fnd_01jqz3v5x8k2m4n6p8r0t2v4x6"])]
+
+
+class JudgeRequest(ApiModel):
+    """What a person makes of a finding."""
+
+    agreed: bool
+    """Whether you see what the machine found."""
+
+
 class KnownPicture(ApiModel):
     """A picture of a list that is near the one that was looked at."""
 

@@ -4,7 +4,7 @@ import { on, TICKET_FIELDS } from "./base.js";
 import { byId, element, setText } from "./dom.js";
 
 const REQUEST_TIMEOUT_MS = 10_000;
-/** What a viewer has seen when they reach for the button. */
+/** The last seconds before a viewer reaches for the button. */
 export const CLIP_S = 30;
 const NOTHING = "No clip was made: press it again once it plays.";
 

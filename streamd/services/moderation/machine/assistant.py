@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A model on a processor of its own writes a hundred words in it; who waits longer has looked at the case by then.
+# A model on a processor of its own writes a hundred words in it; a moderator who waits longer has looked at the case.
 ANSWER_S: Final = 20.0
 # A hundred words in JSON are 1 kB.
 ANSWER_BYTES_MAX: Final = 64 * 1024

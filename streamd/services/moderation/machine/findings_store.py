@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
+from streamd.errors import ModerationStateError
 from streamd.services.audit.audit_log import append_entries, entry_of
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases.case_records import CaseState
@@ -107,7 +108,8 @@ class FindingsStore:
     async def judge(self, case_id: str, *, agreed: bool, by: Actor, now: datetime, details: ActDetails) -> int:
         """Note whether a person saw in a case what the machine found there.
 
-        A finding is judged once for each decision: a later one, after an appeal, stands in its place.
+        A finding is judged once for each decision: a later one, after an appeal, stands in its place. What somebody has
+        said of one finding by itself (``judge_one``) stays.
 
         Args:
             case_id: The case that they decided.
@@ -125,7 +127,7 @@ class FindingsStore:
         async with self._database.writing() as connection:
             judged = await connection.execute(
                 update(findings)
-                .where(findings.c.case_id == case_id, findings.c.signs != "[]")
+                .where(findings.c.case_id == case_id, findings.c.signs != "[]", findings.c.is_judged_alone.is_(False))
                 .where((findings.c.agreed.is_(None)) | (findings.c.agreed != agreed))
                 .values(agreed=agreed, judged_by=by.name, judged_at=now)
             )
@@ -134,6 +136,46 @@ class FindingsStore:
                 act = entry_of(now, by, action, subject=case_id, reason=details.text(), count=judged.rowcount)
                 await append_entries(connection, [act])
         return int(judged.rowcount)
+
+    async def judge_one(
+        self, case_id: str, finding_id: str, *, agreed: bool, by: Actor, now: datetime
+    ) -> tuple[Finding, bool] | None:
+        """Note what a person makes of one finding, whatever they decide about its case.
+
+        Args:
+            case_id: Its case.
+            finding_id: Its id.
+            agreed: Whether they saw what the machine found.
+            by: The person.
+            now: Aware.
+
+        Returns:
+            The finding, and whether it is judged otherwise than before; None where there is none.
+
+        Raises:
+            ModerationStateError: Nothing was found in it.
+            StoreUnavailableError: It could not be written.
+        """
+        chosen = (findings.c.case_id == case_id, findings.c.id == finding_id)
+        query = select(findings, cases.c.category).outerjoin(cases, cases.c.id == findings.c.case_id).where(*chosen)
+        async with self._database.writing() as connection:
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                return None
+            if row.signs == "[]":
+                raise ModerationStateError("the machine has found nothing in this picture: there is nothing to judge")
+            is_new = row.agreed is not agreed
+            await connection.execute(
+                update(findings)
+                .where(*chosen)
+                .values(agreed=agreed, judged_by=by.name, judged_at=now, is_judged_alone=True)
+            )
+            if is_new:
+                details = ActDetails(category=row.category or "", automated_detection=True)
+                action = "machine.agreed" if agreed else "machine.disagreed"
+                act = entry_of(now, by, action, subject=case_id, reason=details.text(finding_id))
+                await append_entries(connection, [act])
+        return replace(_finding(row), agreed=agreed, judged_by=by.name, judged_at=now), is_new
 
     async def record(self) -> MachineRecord:
         """How good the machine is.

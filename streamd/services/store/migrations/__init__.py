@@ -28,8 +28,13 @@ class SchemaStanding(enum.Enum):
 
 
 def head() -> str:
-    """The last step, as its file names it: ``step_NUMBER_what_it_does.py``."""
-    return max(path.name for path in _STEPS.glob("step_*.py")).split("_")[1]
+    """The last step, as its file names it: ``step_NUMBER_what_it_does.py``, or ``.pyc`` where sources are left out."""
+    return max(path.name for path in _STEPS.glob("step_*.py*")).split("_")[1]
+
+
+def has_sources() -> bool:
+    """Whether the steps are there as sources, and not as bytecode alone."""
+    return any(_STEPS.glob("step_*.py"))
 
 
 def schema_standing(connection: Connection) -> SchemaStanding:

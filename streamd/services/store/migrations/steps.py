@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from streamd.errors import StoreUnavailableError
+from streamd.services.store.migrations import has_sources
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,4 +52,6 @@ def refuse_unknown(found: set[str]) -> None:
 def _config(connection: Connection | None = None) -> Config:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", SCRIPT_LOCATION)
+    # Alembic lists the files of a folder: by its own word it looks for sources alone.
+    config.set_main_option("sourceless", "false" if has_sources() else "true")
     return config
