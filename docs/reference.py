@@ -386,6 +386,15 @@ MEANINGS: dict[str, dict[str, str]] = {
         "taken_down": "It is dark everywhere.",
         "no_action": "It stays.",
     },
+    "TargetState": {
+        "off": "It is switched off, for good or for this broadcast.",
+        "waiting": "It is on, and there is nothing to pass on.",
+        "connecting": "The first connection of this broadcast is on its way.",
+        "live": "The target's machine has acknowledged media in the last five seconds.",
+        "reconnecting": "It was lost, and is tried again.",
+        "refused": "The target has said no, and is asked again.",
+        "failed": "It is tried no more in this broadcast.",
+    },
     "ReportState": {
         "received": "It waits for somebody.",
         "under_review": "Somebody looks at it.",

@@ -144,8 +144,8 @@ class TestBroadcasts:
         await room.add("off", is_enabled=False)
         await room.go_live()
         assert len(room.dialer.links) == 1
-        states = [target.report.state for target in await room.service.list("alice")]
-        assert states == [TargetState.CONNECTING, TargetState.OFF]
+        states = {target.record.label: target.report.state for target in await room.service.list("alice")}
+        assert states == {"on": TargetState.CONNECTING, "off": TargetState.OFF}
         families = [*TargetMetrics(lambda: room.service.reports).collect()]
         samples = {sample.labels["state"]: sample.value for sample in families[0].samples}
         assert samples["connecting"] == 1
