@@ -62,7 +62,7 @@ class AdminDoor:
         self._readiness = readiness
         self._port = Port("admin", services.clock, services.metrics, port_limits(config))
         self._places = AdminPlaces(self._port, services.clock)
-        index = services.recorder.index
+        index = services.recordings.recorder.index
         self._console = Console(
             clock=services.clock,
             streams=services.registry,
@@ -71,7 +71,7 @@ class AdminDoor:
             public_origin=public_origin,
             operators=services.operators,
             on_wrong_code=self._note_wrong_code,
-            recording_of=services.recorder.recording_of,
+            recording_of=services.recordings.recorder.recording_of,
             on_token_over=self._end_previews,
             has_cases=services.moderation is not None,
         )
@@ -131,7 +131,7 @@ class AdminDoor:
         self._connections.check_deadlines()
 
     def _end_previews(self) -> None:
-        """Whoever may not look at streams any more looks at none; others ask anew."""
+        """An operator who may not look at streams any more looks at none; others ask anew."""
         services = self._services
         services.previews.end_all()
         for channel in services.registry.channels():
@@ -158,7 +158,8 @@ class AdminDoor:
 
     def _app(self, token: str) -> web.Application:
         config, services = self._config, self._services
-        playback = PlaybackDesk(services.playback, services.clock)
+        kept = services.recordings
+        playback = PlaybackDesk(services.playback.service, services.clock)
         return admin_app(
             keys=services.keys,
             streams=services.registry,
@@ -167,10 +168,10 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             preview_ticket=services.previews.ticket,
-            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note, playback),
+            recordings=RecordingDesk(kept.recorder, services.clock, services.keys.takedowns.note, playback),
             more=(
-                *ClipDesk(services.clips, services.recorder).operations(),
-                *ExportDesk(services.exports, services.recorder).operations(),
+                *ClipDesk(kept.clips, kept.recorder).operations(),
+                *ExportDesk(kept.exports, kept.recorder).operations(),
                 *self._moderation_calls(),
             ),
             playback=playback,

@@ -53,7 +53,7 @@ class BlockedPictures(Protocol):
 
 
 class MachineAssistance:
-    """What looks at pictures here, and what has it look.
+    """The machine that looks at pictures here, and its work.
 
     Args:
         config: All of the configuration; the machine is not switched off in it.
@@ -190,7 +190,7 @@ class MachineAssistance:
 
 
 def _stamps(paths: Sequence[str]) -> tuple[object, ...]:
-    """What changes with the files; the same for one that is not there."""
+    """A stamp that changes with the files; the same for one that is not there."""
     return ("files", *(_stamp(path) for path in paths if path))
 
 

@@ -91,13 +91,13 @@ def evidence_room(
     )
     # Of its own: a keyframe that holds it up for two seconds holds up no poster, and none of them holds this up.
     artist = PictureProcess(PICTURE_COMMAND, worker_environment(os.environ), clock, PICTURE_S)
-    metrics.evidence_bytes.set_function(lambda: shelf.total_bytes)
+    metrics.moderation.evidence_bytes.set_function(lambda: shelf.total_bytes)
     return EvidenceRoom(
         shelf,
         EvidenceMaker(shelf, sources, artist, clock),
         sources,
         clock,
         pool,
-        count=lambda result: metrics.evidence_total.labels(result).inc(),
+        count=lambda result: metrics.moderation.evidence_total.labels(result).inc(),
         on_kept=on_kept,
     )

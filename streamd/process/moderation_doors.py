@@ -6,6 +6,7 @@ Loaded where moderation is on.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.evidence import EvidenceDesk
@@ -56,7 +57,7 @@ def public_moderation(
 
     menu = ReportMenu()
     return PublicModeration(
-        reports=ReportRoutes(rooms.desk, menu),
+        reports=ReportRoutes(rooms.desk, menu, urlsplit(config().http.public_url).path),
         report_pages=ReportPages(rooms.desk, menu, files, clock),
         decisions=OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals),
         transparency=TransparencyRoutes(files, contacts, rooms.counts),

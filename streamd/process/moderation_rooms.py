@@ -12,6 +12,7 @@ from streamd.process.assistance import MachineAssistance
 from streamd.process.evidence_rooms import evidence_options, evidence_room
 from streamd.process.moderation_options import moderation_options
 from streamd.services.moderation.acts.enforcement import Enforcement
+from streamd.services.moderation.acts.restrictions import Restrictions
 from streamd.services.moderation.counts.public_counts import PublicCounts
 from streamd.services.moderation.machine.desk import MachineDesk
 from streamd.services.moderation.moderation import Moderation
@@ -40,7 +41,7 @@ _EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 class ModerationRooms:
-    """What is reported, decided and shown to the public, where moderation is on.
+    """Reports, decisions and the public's figures, where moderation is on.
 
     Args:
         config: All of the configuration.
@@ -119,12 +120,12 @@ class ModerationRooms:
                 config, database, clock, metrics, sender, registry,
                 desk=MachineDesk(database, desk.cases, desk.reports.store, desk.follow_ups, clock),
                 pictures=self.evidence,
-                blocks=self.enforcement.blocks,
+                blocks=self.enforcement.blocks.held,
             )  # fmt: skip
         self.counts = PublicCounts(database, clock) if config.moderation.transparency else None
         # Each is built with those that it asks, and these two are asked behind a report or a decision.
-        desk.cases.takedowns = self.enforcement.takedowns
-        desk.follow_ups.evidence = self.evidence
+        desk.cases.takedowns = Restrictions(self.enforcement.takedowns, self.enforcement.blocks)
+        desk.follow_ups.evidence = self.enforcement.takedowns.evidence = self.evidence
         if self.assistance is not None:
             desk.follow_ups.assistance = desk.cases.assistance = self.assistance.assistance
 

@@ -190,7 +190,7 @@ def port_limits(config: Config) -> PortLimits:
 
 
 def handler_limits(config: Config) -> HandlerLimits:
-    """How long a connection to the admin port may take; who has not shown the token has less (``web.admin.places``)."""
+    """How long a connection to the admin port may take; one without the token has less (``web.admin.places``)."""
     return told(HandlerLimits(), config.limits)
 
 

@@ -63,7 +63,7 @@ class PublicDoor:
         self._channels = PublicChannels(
             services.registry, admissions.is_dark, admissions.is_listed, services.playback.gate
         )
-        self._entrance = WebEntrance(services.playback.gate, services.viewer_hook)
+        self._entrance = WebEntrance(services.playback.gate, services.playback.hook)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
         self._media = MediaRoutes(
@@ -168,6 +168,8 @@ class PublicDoor:
 
     def _app(self) -> web.Application:
         config, services = self._config, self._services
+        kept = services.recordings
+        root = urlsplit(config.http.public_url).path
         pages = Pages(
             config.http.public_url,
             has_posters=config.http.posters,
@@ -183,7 +185,7 @@ class PublicDoor:
                 extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
             )
         posters = services.posters
-        own_recordings = OwnRecordingDesk(services.recorder, services.clock)
+        own_recordings = OwnRecordingDesk(kept.recorder, services.clock)
         moderation = self._moderation(pages.files)
         studio = Studio(
             keys=services.verifier,
@@ -192,23 +194,24 @@ class PublicDoor:
             files=pages.files,
             options=studio_options(config),
             recordings=own_recordings,
-            clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
+            clips=OwnClipDesk(kept.clips, kept.recorder, own_recordings),
             decisions=moderation.decisions if moderation is not None else None,
         )
         vod = VodRoutes(
-            recorder=services.recorder,
+            recorder=kept.recorder,
             is_taken_down=services.verifier.admissions.is_dark,
             is_hidden=self._is_hidden,
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
             entrance=self._entrance,
-            stored=services.storage.stored if services.storage is not None else None,
+            stored=kept.storage.stored if kept.storage is not None else None,
+            root=root,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
         dvr = DvrRoutes(
-            pasts=services.pasts,
-            recorder=services.recorder,
+            pasts=kept.pasts,
+            recorder=kept.recorder,
             is_taken_down=services.verifier.admissions.is_dark,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
@@ -216,7 +219,7 @@ class PublicDoor:
             entrance=self._entrance,
         )
         services.machine.accounts.add_store(lambda: dvr.held_bytes)
-        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock, self._is_hidden)
+        clips = ClipRoutes(kept.clips, vod, kept.recorder, services.clock, self._is_hidden)
         services.machine.accounts.add_store(lambda: clips.held_bytes)
 
         async def recording_of(recorded_id: str) -> tuple[str, str]:
@@ -227,7 +230,7 @@ class PublicDoor:
                 record = await vod.find(recorded_id)
             return (recorded_id, "") if isinstance(record, HTTPStatus) else (record.id, record.user)
 
-        pages.locked = LockedPages(self._entrance, services.passwords, pages.files, recording_of)
+        pages.locked = LockedPages(self._entrance, services.playback.passwords, pages.files, recording_of)
         self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,
@@ -239,10 +242,10 @@ class PublicDoor:
             else None,
             vod=vod,
             recorded=RecordedLists(
-                services.recorder,
+                kept.recorder,
                 services.verifier.admissions.is_dark,
                 services.clock,
-                root=urlsplit(config.http.public_url).path,
+                root=root,
                 gate=services.playback.gate,
                 is_hidden=self._is_hidden,
             ),
@@ -260,5 +263,5 @@ class PublicDoor:
             clock=services.clock,
             public_url=config.http.public_url,
             hsts_max_age_s=config.http.hsts_max_age_s,
-            key_set=services.playback.published,
+            key_set=services.playback.service.published,
         )

@@ -101,7 +101,7 @@ async def _run(server: Server, job: Callable[[Server], Awaitable[int]], read_aga
     for signal_number in stop_signals:
         loop.add_signal_handler(signal_number, task.cancel)
     if read_again is not None:
-        # A terminal that closes sends the same signal; who ran us by hand then is gone.
+        # A terminal that closes sends the same signal; the person who ran us by hand then is gone.
         has_terminal = sys.stderr.isatty()
 
         def reload() -> None:

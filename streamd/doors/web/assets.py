@@ -117,9 +117,10 @@ class StaticFiles:
     def fill(self, template: str, root: str = HERE, **values: str) -> str:
         """Fill a template that is a piece of others; ``page`` says how."""
         static = self.address(root)
-        # The start of every page's head.
+        # The start of every page's head, and the mark at its top.
         head = self._templates["head"].substitute(static=static).rstrip()
-        return self._templates[template].substitute(values, static=static, root=root, head=head)
+        mark = self._templates["mark"].template.rstrip()
+        return self._templates[template].substitute(values, static=static, root=root, head=head, mark=mark)
 
     def page(self, template: str, level: int = 9, root: str = HERE, **values: str) -> Asset:
         """Fill a template.

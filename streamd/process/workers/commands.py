@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _PYTHON: Final = (sys.executable, "-P", "-m")
 PICTURE_COMMAND: Final = (*_PYTHON, "streamd.process.workers.picture_worker")
 EXPORT_COMMAND: Final = (*_PYTHON, "streamd.process.workers.export_worker")
+HASH_COMMAND: Final = (*_PYTHON, "streamd.process.workers.hash_worker")
 TESTCARD_COMMAND: Final = (*_PYTHON, "streamd.process.workers.testcard")
 SIGHT_COMMAND: Final = (*_PYTHON, "streamd.process.workers.sight_worker")
 

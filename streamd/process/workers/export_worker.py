@@ -29,7 +29,7 @@ OOM_SCORE_ADJ_MAX = "1000"
 
 _STDOUT = 1
 _SOUND = 3
-# What the process says by its end.
+# Exit statuses of the process.
 OK, NO_MEDIA, NO_ROOM, NO_MEMORY = 0, 10, 11, 12
 
 

@@ -5,7 +5,7 @@ models, locks itself in, and says what it has; then each order is the pixels of 
 ``picture_worker``, where they were decoded: here are only numbers, whose count is known, and nothing that a publisher's
 bytes could mislead. So one process looks at all pictures, and a model is not loaded anew for each.
 
-The packages that it needs are of the extra ``moderation``. What is not there is told of, and the rest works.
+The packages that it needs are of the extra ``moderation``. A missing package is told of, and the rest works.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
 OOM_SCORE_ADJ_MAX = "1000"
 # The setup: paths, and 10,000 hashes that are blocked here.
 SETUP_BYTES_MAX = 4 * 1024 * 1024
-# What hashes that are blocked here are called among the lists.
+# The name, among the lists, of the hashes that are blocked here.
 BLOCKS_NAME = "blocks"
 READ_BYTES = 64 * 1024
 
-# What is said of a picture in which nothing could be looked for.
+# The answer for a picture in which nothing could be looked for.
 NOTHING: dict[str, Any] = {"hash": "", "quality": 0, "matches": [], "scores": {}, "words": [], "fault": ""}
 
 _STDIN, _STDOUT = 0, 1
 
 
 class Sight:
-    """What looks at pictures; each part that cannot be had has a fault in its place.
+    """The machine that looks at pictures; each part that cannot be had has a fault in its place.
 
     Args:
         options: What to compare with and score by.

@@ -14,7 +14,7 @@ from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import NUMBERS_AHEAD_S_MAX
 from streamd.services.live.live_stream import LiveStream
 from streamd.services.live.outputs import OutputContext
-from streamd.services.live.publisher import EndReason
+from streamd.services.live.publisher import CUT_WAIT_S, EndReason
 from streamd.services.live.registry import SWEEP_STEP_S
 from streamd.services.live.restart_record import SIGN_OF_LIFE_INTERVAL, RestartRecord, StreamRecord
 from streamd.services.live.stream_options import OUTPUTS
@@ -49,7 +49,7 @@ class IdlePublisher:
     def kick(self, error: PublishError) -> None:
         raise AssertionError("nobody is kicked")
 
-    async def wait_closed(self) -> None:
+    async def wait_closed(self, within_s: float = CUT_WAIT_S) -> None:
         raise AssertionError("nobody is waited for")
 
 
@@ -61,6 +61,30 @@ class KickedPublisher(IdlePublisher):
 
     def kick(self, error: PublishError) -> None:
         self.errors.append(error)
+
+
+class AwaitedPublisher(KickedPublisher):
+    """One whose end is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_s: list[float] = []
+
+    async def wait_closed(self, within_s: float = CUT_WAIT_S) -> None:
+        self.waited_s.append(within_s)
+
+
+class TestClosing:
+    async def test_what_is_taken_down_is_closed_within_what_is_promised(self) -> None:
+        """Of the 50 ms until all is dark, an encoder that reads nothing has 10; who is kicked has half a second."""
+        room = IngestRoom()
+        taken_down, kicked = AwaitedPublisher(), AwaitedPublisher()
+        await room.begin(Admission("key", "alice"), taken_down)
+        await room.begin(Admission("other", "bob"), kicked)
+        assert await room.registry.close_barred(lambda admission: admission.user == "alice") == ["alice"]
+        assert await room.registry.kick("bob")
+        assert taken_down.waited_s == [0.01]
+        assert kicked.waited_s == [0.5]
 
 
 class TestSweep:
@@ -256,6 +280,9 @@ class Names:
         self.is_taken = False
 
     class Claim:
+        left = None
+        numbers_until_s = 0
+
         def __init__(self, names: Names) -> None:
             self._names = names
             names.given.append(self)
@@ -269,6 +296,72 @@ class Names:
         if self.is_taken:
             raise AlreadyPublishingError
         return self.Claim(self)
+
+
+class Left:
+    """A name under which another server has left a stream."""
+
+    numbers_until_s = 500_000_000
+
+    def __init__(self, left: StreamRecord | None) -> None:
+        self.left = left
+        self.is_released = False
+
+    def release(self) -> None:
+        self.is_released = True
+
+
+class TestAnotherServersStream:
+    async def test_it_goes_on_behind_the_numbers_that_were_used(self) -> None:
+        elsewhere = IngestRoom(start=START)
+        stream = await elsewhere.begin(Admission("key", "alice"), StandInPublisher())
+        stream.receive_tags(h264_aac(8))
+        await eventually(lambda: not stream.when_open(lambda: None))
+        left = stream.record
+        assert left is not None
+        claim = Left(left)
+
+        async def ask(name: str, admission: Admission) -> Left:
+            return claim
+
+        room = IngestRoom(start=START, ask_for_name=ask)
+        publisher = StandInPublisher()
+        found = await room.begin(Admission("key", "alice"), publisher)
+        assert found.live_since == left.live_since
+        assert found.broadcaster.publisher is publisher
+        found.receive_tags(h264_aac(8))
+        await eventually(lambda: not found.when_open(lambda: None))
+        rendition = presentation_of(found).renditions["main"]
+        assert rendition.timing == left.timing
+        assert rendition.first_msn >= 500_000_000
+        first, *_ = rendition.listed_segments
+        assert first.is_discontinuous
+
+    async def test_a_stream_that_begins_anew_is_behind_them_too(self) -> None:
+        claim = Left(None)
+
+        async def ask(name: str, admission: Admission) -> Left:
+            return claim
+
+        room = IngestRoom(start=START, ask_for_name=ask)
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
+        assert stream.next_numbering.msn >= 500_000_000
+
+    async def test_one_that_is_given_away_shows_no_end(self) -> None:
+        room = IngestRoom(start=START)
+        publisher = KickedPublisher()
+        stream = await room.begin(Admission("key", "alice"), publisher)
+        stream.receive_tags(h264_aac(4))
+        await eventually(lambda: not stream.when_open(lambda: None))
+        channel = room.registry.find_channel("alice")
+        assert channel is not None
+        waiters = channel.waiters
+        assert room.registry.give_away("alice") is stream
+        assert (room.registry.find("alice"), room.registry.find_channel("alice")) == (None, None)
+        assert waiters.is_closed
+        assert len(publisher.errors) == 1
+        assert stream.end_reason is EndReason.GIVEN_AWAY
+        assert room.registry.give_away("alice") is None
 
 
 class TestClaims:

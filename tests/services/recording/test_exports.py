@@ -100,7 +100,7 @@ class Room:
 
     def files(self) -> list[str]:
         directory = self.directory / EXPORTS_NAME
-        return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+        return sorted(path.name for path in directory.rglob("*.*"))
 
 
 @pytest_asyncio.fixture
@@ -385,9 +385,32 @@ class TestTheEnd:
         assert room.files() == [f"{record.id}.mp4"]
         await room.exports.close()
         await third.open()
-        assert room.files() == [f"{record.id}.mp4"]
+        # The first is not there any more.
+        assert room.files() == []
         await second.close()
         await third.close()
+
+    async def test_does_not_come_with_another_server_that_stops(self, room: Room) -> None:
+        record = await room.record(MEDIA)
+        servers = [Exports(room.recorder, EXPORT_COMMAND, ENVIRONMENT, room.clock) for _ in range(3)]
+        for server in servers:
+            await server.open()
+        await room.made(record)
+        # Both have the same recording, each in a file of its own.
+        await servers[0].make(record, "", 0)
+        while servers[0]._task is not None:
+            await asyncio.shield(servers[0]._task)
+        first, second = room.exports.file(record.id), servers[0].file(record.id)
+        assert first is not None
+        assert second is not None
+        assert (first != second, frames(first), frames(second)) == (True, 120, 120)
+        for server in servers[1:]:
+            await server.close()
+        last = Exports(room.recorder, EXPORT_COMMAND, ENVIRONMENT, room.clock)
+        await last.open()
+        assert room.files() == [f"{record.id}.mp4"] * 2
+        await servers[0].close()
+        await last.close()
 
     async def test_comes_once_too_many_are_remembered(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(exports, "KEPT_MAX", 1)

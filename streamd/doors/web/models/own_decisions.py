@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Any, Literal
 
 from streamd.doors.web.models.common import ApiModel
 from streamd.services.moderation.acts.block import Block
+from streamd.services.moderation.acts.restrictions import reasons_of
 from streamd.services.moderation.acts.takedown import Takedown
 from streamd.services.moderation.target import TargetKind
 
@@ -34,7 +35,8 @@ class OwnDecision(ApiModel):
     countries: list[str]
     """Where it is not shown; none for everywhere."""
     statement: dict[str, Any] | None
-    """Of reasons, in the schema of the DSA Transparency Database; of a block it is in the order that it follows."""
+    """Of reasons, in the schema of the DSA Transparency Database; null for a block that an authority has ordered, whose
+    order has them."""
     complaint: Complaint | None = None
     """For whoever holds it to be wrong; null where none is taken, or it was taken back."""
 
@@ -47,17 +49,18 @@ class OwnDecision(ApiModel):
             target_kind=takedown.target.kind,
             target=takedown.target.id,
             at=takedown.made_at,
-            until=None,
+            until=None if (end := takedown.hold.ends_on) is None else datetime.combine(end, time.max, UTC),
             restored_at=takedown.restored_at,
             restore_reason=takedown.restore_reason,
-            countries=[],
+            countries=list(takedown.statement.territorial_scope),
             statement=takedown.statement.as_json(),
             complaint=complaint,
         )
 
     @classmethod
-    def of_block(cls, block: Block) -> OwnDecision:
-        """What is told of a block; its reason is the operators' own."""
+    def of_block(cls, block: Block, complaint: Complaint | None) -> OwnDecision:
+        """What is told of a block; that of an authority's order is in the order."""
+        statement = reasons_of(block)
         return cls(
             id=block.id,
             kind="block",
@@ -68,7 +71,8 @@ class OwnDecision(ApiModel):
             restored_at=None,
             restore_reason="",
             countries=list(block.countries),
-            statement=None,
+            statement=None if statement is None else statement.as_json(),
+            complaint=None if statement is None else complaint,
         )
 
 
