@@ -170,7 +170,7 @@ class PastPlaylist:
         return PastText((*pieces, Piece.of(recent + (render_end() if self.is_ended else ""))))
 
     def delta(self) -> bytes | None:
-        """What is newer than the Skip Boundary; None where that is all."""
+        """The playlist from the Skip Boundary on; None where that is all of it."""
         boundary_us = SKIP_BOUNDARY_TARGETS * self.target_duration_s * _US
         skipped = 0
         distance_us = self._recent_us

@@ -50,7 +50,7 @@ SPACE_BYTES_MIN = 16 * 1024 * 1024
 
 @dataclass
 class _Left:
-    """What an earlier server has left of a broadcast."""
+    """The files that an earlier server has left of a broadcast."""
 
     writer: RecordingWriter
     document: RecordingDocument

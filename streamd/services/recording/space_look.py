@@ -41,7 +41,7 @@ class SpaceLook:
 
         Args:
             path: Where; it need not be there yet.
-            wanted_bytes: What is space.
+            wanted_bytes: The space that is wanted, in bytes.
         """
         if self._task is None:
             self._task = asyncio.create_task(self._look(path, wanted_bytes))

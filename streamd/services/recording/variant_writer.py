@@ -103,7 +103,7 @@ class VariantWriter:
         target_duration_s: EXT-X-TARGETDURATION, whole seconds.
         file_s: Media in one file at most, seconds; a longer segment has a file of its own.
         note_file: Called with each file that is complete, by its name in the folder.
-        recovered: What an earlier server has left there; it goes on behind it. None for a new one.
+        recovered: The playlist that an earlier server has left there, which goes on; None for a new one.
         hash_file: Says the SHA-256 of a complete file; None where none is wanted: nobody is told of them.
 
     Attributes:
