@@ -24,7 +24,7 @@ class Grounds:
 
     Args:
         policies: Which channels are locked, and how.
-        revocations: What was withdrawn.
+        revocations: The tokens, viewers, keys and channels that were withdrawn.
     """
 
     def __init__(self, policies: Policies, revocations: Revocations) -> None:

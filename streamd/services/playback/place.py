@@ -38,7 +38,7 @@ class Places:
 
         Args:
             claims: Of the token that was shown, which may forbid more; None for none.
-            visitor: Who asks.
+            visitor: The viewer who asks.
 
         Raises:
             PlaybackRefusedError: Something does.

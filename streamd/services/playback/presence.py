@@ -92,5 +92,5 @@ class Presence:
 
 
 def _who(ticket: Ticket) -> bytes:
-    """Whose viewings are counted together: the viewer's, or else those of the token."""
+    """Name the viewings that are counted together: the viewer's, or else those of the token."""
     return ticket.viewer if ticket.viewer != NO_DIGEST else ticket.token

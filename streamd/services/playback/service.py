@@ -56,7 +56,7 @@ class Revocation:
     ended: int
     """Viewings that it ended on this server."""
     unwritten: str = ""
-    """Why the store does not have it yet; empty where it does."""
+    """The reason why the store does not have it yet; empty where it does."""
 
 
 class PlaybackService:
@@ -371,7 +371,7 @@ class PlaybackService:
         """Withdraw a token, or what a viewer, a key or a channel has; what is watched by it is dark when this returns.
 
         Args:
-            kind: What ``value`` names.
+            kind: The kind of thing that ``value`` names.
             value: Its name.
             by: The actor.
             reason: Why, in the operator's words.

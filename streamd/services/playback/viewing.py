@@ -40,8 +40,8 @@ class Viewing:
 
     Args:
         subject: The channel or recording.
-        ticket: What it says.
-        text: How it is written.
+        ticket: The ticket as it was read.
+        text: The same as it is written.
         expires_at: Loop time, seconds.
         owner: The channel that a recording is of; empty for a channel.
 
@@ -138,7 +138,7 @@ class Viewing:
 
         Args:
             source: The peer that the viewer's address is counted as.
-            user_agent: What their player calls itself.
+            user_agent: The name that their player gives itself.
             viewers_max: How many may.
             now: Loop time, seconds.
         """
