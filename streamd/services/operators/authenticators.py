@@ -47,7 +47,7 @@ class Authenticators:
         self._enrolments: dict[str, tuple[bytes, float]] = {}
 
     async def take(self, name: str, code: str) -> None:
-        """Take a code, once; of whoever has no authenticator, none is asked.
+        """Take a code, once; an operator without an authenticator is asked for none.
 
         Args:
             name: Whose.
