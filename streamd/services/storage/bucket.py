@@ -253,7 +253,7 @@ class Bucket:
                 raise error from exc
 
     async def signed_url(self, path: str) -> str:
-        """An address at which whoever has it may read an object for ``SIGNED_S`` seconds."""
+        """An address that lets everyone who has it read an object for ``SIGNED_S`` seconds."""
         # The configuration refuses this for a directory, which signs nothing.
         store: Any = await self._opened()
         import obstore

@@ -104,7 +104,7 @@ class ObjectStorage:
 
     @property
     def delay(self) -> str:
-        """Why the bucket has taken nothing for a while; empty where it does."""
+        """The reason why the bucket has taken nothing for a while; empty where it does."""
         return self.uploads.delay
 
     def look(self) -> None:
