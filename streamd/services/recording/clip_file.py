@@ -141,7 +141,7 @@ def times_from_zero(run: Run, folder: Path) -> list[tuple[int, bytes]]:
 
     Args:
         run: The run.
-        folder: Of the rendition.
+        folder: The rendition's folder.
 
     Raises:
         OSError: It cannot be read.

@@ -64,7 +64,7 @@ def choose_segments(segments: Sequence[RecordedSegment], asked: ClipTimes, *, ma
     """Find the segments that hold what is asked for.
 
     Args:
-        segments: Of the rendition that viewers see, all so far.
+        segments: The segments of the rendition that viewers see, all so far.
         asked: The times.
         max_ms: The longest clip, as asked.
         is_open: More segments are to come.
@@ -105,8 +105,8 @@ def same_time(
     """Find the segments of another rendition that were taken at the same time.
 
     Args:
-        segments: Of the other.
-        main: Of the one that was chosen from.
+        segments: The segments of the other rendition.
+        main: The segments that were chosen from.
         chosen: The range that was chosen.
 
     Returns:

@@ -107,7 +107,7 @@ class PastPlaylist:
     Attributes:
         target_duration_s: EXT-X-TARGETDURATION, whole seconds; 0 before it is known.
         is_ended: Nothing will be added any more.
-        last_msn: Of the newest segment; one below the first before there is one.
+        last_msn: The number of the newest segment; one below the first before there is one.
     """
 
     def __init__(self, prefix: str, window_us: int, first_msn: int) -> None:

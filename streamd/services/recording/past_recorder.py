@@ -61,7 +61,7 @@ class PastRecorder:
     """Records broadcasts for their past.
 
     Args:
-        directory: Of the recordings.
+        directory: The folder of the recordings.
         writer: Bounds of the files.
         pasts: The past of every stream.
         clock: For dates and durations.

@@ -196,7 +196,7 @@ class RecordingWriter:
 
         Args:
             ended_at: Aware.
-            failure: Why it failed; empty where it did not.
+            failure: The reason why it failed; empty where it did not.
 
         Returns:
             Its size.

@@ -40,7 +40,7 @@ class SpaceLook:
         """Look again, unless the last look goes on.
 
         Args:
-            path: Where; it need not be there yet.
+            path: The folder to look at; it need not be there yet.
             wanted_bytes: The space that is wanted, in bytes.
         """
         if self._task is None:

@@ -52,7 +52,7 @@ class _File:
 
         Args:
             pieces: The bytes, in order.
-            size_bytes: Of all of them.
+            size_bytes: Bytes of all of them.
 
         Raises:
             OSError: The disk does not take it; what it took of it stays.
@@ -107,8 +107,8 @@ class VariantWriter:
         hash_file: Says the SHA-256 of a complete file; None where none is wanted: nobody is told of them.
 
     Attributes:
-        duration_us: Of all segments so far, microseconds.
-        size_bytes: Of all segments so far.
+        duration_us: Microseconds of all segments so far.
+        size_bytes: Bytes of all segments so far.
 
     Raises:
         OSError: The disk does not take it; like every method.
@@ -186,7 +186,7 @@ class VariantWriter:
 
         Args:
             pieces: The bytes of its CMAF chunks, in order.
-            size_bytes: Of all of them.
+            size_bytes: Bytes of all of them.
             duration_us: Microseconds.
             program_date_time_ms: Wall time of its first sample, milliseconds since 1970 in UTC.
             is_discontinuous: It has nothing to do with the one before.
