@@ -58,7 +58,7 @@ class PlaybackGate:
 
     Attributes:
         options: As given, or those of the last ``configure``.
-        policies: Which channels are locked, and how.
+        policies: The channels that are locked, and how.
         revocations: The tokens, viewers, keys and channels that were withdrawn.
         tokens: Says what a token opens.
         keys: The keys of tokens.
@@ -257,7 +257,7 @@ class PlaybackGate:
         """A ticket for the recording of the channel that a viewing is of, for as long as a player needs for one file.
 
         Args:
-            viewing: Of the channel.
+            viewing: The viewing of the channel.
             recording: The id of a recording for which nothing else is decided than for its channel.
         """
         until = int(self._clock.now().timestamp() + LENT_S)
@@ -351,10 +351,10 @@ class PlaybackGate:
             subject: The channel or recording.
             visitor: The viewer who asks.
             owner: The channel that a recording is of.
-            password_hash: Of the password that was typed.
+            password_hash: The hash of the password that was typed.
             shown: The facts of the viewer that the hook was shown: its word holds where they are the same.
-            viewers_max: How many of them may watch at once; 0: no bound.
-            ttl_s: For how long, seconds; None: as long as a ticket is good.
+            viewers_max: The most of them that may watch at once; 0: no bound.
+            ttl_s: Seconds that it holds; None: as long as a ticket is good.
             is_piece: As of ``admit``.
             counts: They are about to watch; not where they ask for a picture.
 

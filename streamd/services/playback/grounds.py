@@ -23,7 +23,7 @@ class Grounds:
     """Says whether a ticket holds.
 
     Args:
-        policies: Which channels are locked, and how.
+        policies: The channels that are locked, and how.
         revocations: The tokens, viewers, keys and channels that were withdrawn.
     """
 

@@ -36,7 +36,7 @@ class Policies:
     """The policy of every channel and recording.
 
     Args:
-        default: Of those for which nothing is decided.
+        default: The policy of those for which nothing is decided.
 
     Attributes:
         version: Another number after each change.

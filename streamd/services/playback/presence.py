@@ -37,7 +37,7 @@ class Presence:
         """Note that the viewing of a ticket goes on, or begins.
 
         Args:
-            ticket: Of the viewing; one without a bound is not counted.
+            ticket: The ticket of the viewing; one without a bound is not counted.
             now: Loop time, seconds.
 
         Returns:

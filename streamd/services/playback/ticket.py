@@ -71,7 +71,7 @@ def digest(kind: str, text: str) -> bytes:
     """The digest by which a ticket and the revocations name something.
 
     Args:
-        kind: Of what: the same text of two kinds has two digests.
+        kind: The kind of thing: the same text of two kinds has two digests.
         text: Its name.
     """
     return hashlib.blake2b(f"{kind}\n{text}".encode(), digest_size=DIGEST_BYTES).digest()

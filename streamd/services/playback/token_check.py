@@ -84,7 +84,7 @@ class TokenCheck:
 
         Args:
             checked: The token.
-            session: Which of all viewings it is for.
+            session: The viewing that it is for.
         """
         claims, now = checked.claims, self._clock.now().timestamp()
         # Within its leeway a token is good a little longer than it says.

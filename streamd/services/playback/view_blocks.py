@@ -81,7 +81,7 @@ class ViewBlocks:
         """Whether something may not be shown to an address.
 
         Args:
-            subjects: By which it may be blocked: the channel; of a recording its id and its channel.
+            subjects: The names under which it may be blocked: the channel; of a recording its id and its channel.
             address: IP address of the viewer.
         """
         for subject in (EVERYTHING, *subjects):

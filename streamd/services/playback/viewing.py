@@ -49,7 +49,7 @@ class Viewing:
         audience: The number of the ticket's ``Audience``.
         is_plain: It is for video, from everywhere, for any number at once: there is little to ask.
         now: Reads the loop time, seconds.
-        refusal: Why it is over; None while it is not.
+        refusal: The reason why it is over; None while it goes on.
     """
 
     __slots__ = (
@@ -139,7 +139,7 @@ class Viewing:
         Args:
             source: The peer that the viewer's address is counted as.
             user_agent: The name that their player gives itself.
-            viewers_max: How many may.
+            viewers_max: The most that may watch at once.
             now: Loop time, seconds.
         """
         seen, asker = self._seen, (source, user_agent)
@@ -158,7 +158,7 @@ class Viewings:
 
     Args:
         now: Reads the loop time, seconds.
-        viewings_max: How many are remembered.
+        viewings_max: The most that are remembered.
 
     Attributes:
         now: As given.
