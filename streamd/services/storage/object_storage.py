@@ -32,7 +32,7 @@ class ObjectStorage:
     """Keeps recordings in a bucket (``recording.elsewhere.Elsewhere``).
 
     Args:
-        options: Which bucket, and how it is used.
+        options: The bucket, and how it is used.
         recorder: Makes the recordings.
         clock: For dates and times.
         metrics: Counted into.

@@ -71,7 +71,7 @@ class Uploads:
     """The recordings on their way to the bucket.
 
     Args:
-        bucket: Where to.
+        bucket: The bucket that files are sent to.
         folder: The files of a recording.
         threads: Threads that may wait for the disk.
         clock: For dates, and for the time between attempts.
