@@ -28,7 +28,7 @@ SHARING_S: Final = 5.0
 ADDRESSES_PER_VIEWER: Final = 3
 
 
-class Held(Protocol):
+class Ongoing(Protocol):
     """Something that goes on without asking: a request that waits, a stream that is followed."""
 
     def cut(self, refusal: Refusal) -> None:
@@ -82,7 +82,7 @@ class Viewing:
         self.text = text
         self.expires_at = expires_at
         self.refusal: Refusal | None = None
-        self._holders: set[Held] = set()
+        self._holders: set[Ongoing] = set()
         self._is_watched = False
         # When each was seen last that uses it; at most a handful.
         self._seen: dict[tuple[str, str], float] = {}
@@ -96,7 +96,7 @@ class Viewing:
         """Whether it is not over."""
         return self.refusal is None and self.now() < self.expires_at
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: Ongoing) -> None:
         """Have something cut when this ends."""
         self._holders.add(held)
         # A player waits for each part anew: it is watched from the first time until a look finds nothing that goes on.
@@ -104,7 +104,7 @@ class Viewing:
             self._is_watched = True
             self._table.watch(self)
 
-    def let_go(self, held: Held) -> None:
+    def let_go(self, held: Ongoing) -> None:
         """Cut it no more; again is no error."""
         self._holders.discard(held)
 
