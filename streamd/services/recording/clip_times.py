@@ -70,7 +70,8 @@ def choose_segments(segments: Sequence[RecordedSegment], asked: ClipTimes, *, ma
         is_open: More segments are to come.
 
     Raises:
-        ClipTimesError: The times do not fit; the text says why.
+        ClipTimesError: The times do not fit; the text says why. An instant before the beginning is taken for it, where
+            the end lies behind it.
     """
     if not segments:
         raise ClipTimesError("nothing is recorded yet")
@@ -83,6 +84,9 @@ def choose_segments(segments: Sequence[RecordedSegment], asked: ClipTimes, *, ma
     else:
         start_ms = _place(segments, starts, asked.start)
         end_ms = _place(segments, starts, asked.end)
+        if isinstance(asked.start, datetime) and start_ms < 0 < end_ms <= start_ms + max_ms + ROUNDING_MS:
+            # What a viewer has just seen began before the recording did, and they know nothing of that.
+            start_ms = 0
     if start_ms < 0:
         raise ClipTimesError("start lies before the beginning of the recording")
     if start_ms >= end_ms:

@@ -165,6 +165,8 @@ class Uploads:
             return
         waiting = self._waiting.get(record.id)
         if waiting is not None:
+            # One that goes on grows while the bucket is away; its next turn counts the files that are complete.
+            waiting.left_bytes += max(0, record.size_bytes - waiting.record.size_bytes)
             waiting.record = record
             waiting.is_asked_again = True
         elif len(self._waiting) < WAITING_MAX and record.id not in self._set_aside:
