@@ -197,6 +197,17 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/playback-tokens", {"channel": "carol", "uid": "bob", "jti": "order-17", "max": 2}),
     Call("POST", "/api/v1/playback/revoke", {"uid": "bob", "reason": "gave the link on"}),
     Call("DELETE", "/api/v1/playback-keys/{kid}?reason=moved"),
+    Call(
+        "POST",
+        "/api/v1/users/carol/targets",
+        {"url": "rtmps://a.rtmps.youtube.com/live2", "stream_key": "abcd-efgh-ijkl-mnop-x9f2", "label": "YouTube"},
+        keeps={"target": "id"},
+    ),
+    Call("GET", "/api/v1/users/carol/targets"),
+    Call("PATCH", "/api/v1/users/carol/targets/{target}", {"label": "YouTube, second channel"}),
+    Call("POST", "/api/v1/users/carol/targets/{target}/start"),
+    Call("POST", "/api/v1/users/carol/targets/{target}/stop"),
+    Call("DELETE", "/api/v1/users/carol/targets/{target}"),
     Call("GET", "/api/v1/cases?state=open", keeps={"case": "cases.0.id"}),
     Call("GET", "/api/v1/cases/{case}/reports"),
     Call("GET", "/api/v1/cases/{case}/findings", keeps={"finding": "findings.0.id"}),
@@ -375,6 +386,15 @@ MEANINGS: dict[str, dict[str, str]] = {
     "Outcome": {
         "taken_down": "It is dark everywhere.",
         "no_action": "It stays.",
+    },
+    "TargetState": {
+        "off": "It is switched off, for good or for this broadcast.",
+        "waiting": "It is on, and there is nothing to pass on.",
+        "connecting": "The first connection of this broadcast is on its way.",
+        "live": "The target's machine has acknowledged media in the last five seconds.",
+        "reconnecting": "It was lost, and is tried again.",
+        "refused": "The target has said no, and is asked again.",
+        "failed": "It is tried no more in this broadcast.",
     },
     "ReportState": {
         "received": "It waits for somebody.",

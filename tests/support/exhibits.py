@@ -11,7 +11,7 @@ from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases.case_records import CaseFilter, CaseState, Outcome
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.ids import IdKind, new_id
-from streamd.services.moderation.machine.findings import Finding, FindingSource
+from streamd.services.moderation.machine.findings import FindingSource, PictureFinding
 from streamd.services.moderation.machine.sight import Look
 from streamd.services.moderation.target import Target, TargetKind
 
@@ -48,9 +48,9 @@ async def exhibit(moderation: Moderation, findings: FindingsStore, shelf: Eviden
     decision = await moderation.cases.decide(case.id, outcome=Outcome.NO_ACTION, reason="It is a play.", by=by)
     await moderation.appeals.file(decision.id, receipt.status_token, "It is none: I have paid.", report_id=receipt.id)
     now = clock.now()
-    look = Look("5a" * 32, 87, scores=(("KNIFE", 0.91),), words=("HELP",))
-    finding = Finding(
-        new_id(IdKind.FINDING, now), case_id, CHANNEL, now, FindingSource.REPORT, look, signs=("KNIFE 0.91",)
+    look = Look("5a" * 32, 87, scores=(("knife", 0.91),), words=("HELP",))
+    finding = PictureFinding(
+        new_id(IdKind.FINDING, now), case_id, CHANNEL, now, FindingSource.REPORT, look, signs=("knife 0.91",)
     )
     await findings.add(finding, SERVER, ActDetails())
     evidence_id = new_id(IdKind.EVIDENCE, now)

@@ -11,7 +11,7 @@ from streamd.doors.web.models.common import ApiModel
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.ids import IdKind, id_pattern
 from streamd.services.moderation.machine.drafts import Draft
-from streamd.services.moderation.machine.findings import Finding, FindingSource, MachineRecord
+from streamd.services.moderation.machine.findings import FindingSource, MachineRecord, PictureFinding
 from streamd.services.moderation.machine.sight import Ready
 
 
@@ -96,7 +96,7 @@ class FindingAnswer(ApiModel):
     judged_at: datetime | None
 
     @classmethod
-    def of(cls, finding: Finding) -> Self:
+    def of(cls, finding: PictureFinding) -> Self:
         """The answer about a finding."""
         look, said = finding.look, finding.suggestion
         return cls(

@@ -24,9 +24,9 @@ from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.machine.drafts import CaseFacts, Draft, draft_statement
 from streamd.services.moderation.machine.duplicates import CASES_MAX, Duplicates
 from streamd.services.moderation.machine.findings import (
-    Finding,
     FindingSource,
     MachineRecord,
+    PictureFinding,
     Suggestion,
     Weight,
     weigh,
@@ -123,7 +123,7 @@ class Eye(Protocol):
 class Suggests(Protocol):
     """The service that may suggest something."""
 
-    async def suggest(self, facts: CaseFacts, finding: Finding | None, /) -> Suggestion | None:
+    async def suggest(self, facts: CaseFacts, finding: PictureFinding | None, /) -> Suggestion | None:
         """Ask what it makes of a case.
 
         Raises:
@@ -268,7 +268,7 @@ class Assistance:
         except (PictureError, StoreUnavailableError) as exc:
             self._note_failure(FindingSource.SCAN, channel, exc)
 
-    async def findings(self, case_id: str) -> list[Finding]:
+    async def findings(self, case_id: str) -> list[PictureFinding]:
         """What was found for a case, the newest first.
 
         Raises:
@@ -276,7 +276,7 @@ class Assistance:
         """
         return await self._store.of_case(case_id)
 
-    async def judge(self, case_id: str, finding_id: str, *, agreed: bool, by: Actor) -> Finding | None:
+    async def judge(self, case_id: str, finding_id: str, *, agreed: bool, by: Actor) -> PictureFinding | None:
         """Count what a person makes of one finding, whatever they decide about its case.
 
         Args:
@@ -392,7 +392,7 @@ class Assistance:
         if look.is_comparable:
             self._duplicates.note(case_id, look.hash)
         now = self._clock.now()
-        finding = Finding(
+        finding = PictureFinding(
             new_id(IdKind.FINDING, now),
             case_id,
             channel,
@@ -427,14 +427,14 @@ class Assistance:
             summary=summary,
         )
 
-    def _ask_assistant(self, finding: Finding, seen: _Seen) -> None:
+    def _ask_assistant(self, finding: PictureFinding, seen: _Seen) -> None:
         if self._assistant is None or len(self._suggestions) >= SUGGESTIONS_MAX:
             return
         task = asyncio.create_task(self._suggest(self._assistant, finding, seen))
         self._suggestions.add(task)
         task.add_done_callback(self._suggestions.discard)
 
-    async def _suggest(self, assistant: Suggests, finding: Finding, seen: _Seen) -> None:
+    async def _suggest(self, assistant: Suggests, finding: PictureFinding, seen: _Seen) -> None:
         try:
             facts = await self._desk.facts(finding.case_id)
             if facts is None:

@@ -80,7 +80,7 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PictureFinding:
     """A picture that was looked at for a case."""
 
     id: str

@@ -13,7 +13,13 @@ from streamd.services.audit.audit_log import append_entries, entry_of
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases.case_records import CaseState
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.machine.findings import Duplicate, Finding, FindingSource, MachineRecord, Suggestion
+from streamd.services.moderation.machine.findings import (
+    Duplicate,
+    FindingSource,
+    MachineRecord,
+    PictureFinding,
+    Suggestion,
+)
 from streamd.services.moderation.machine.hash_lists import QUALITY_MIN
 from streamd.services.moderation.machine.sight import Look, Match
 from streamd.services.store.schema import cases, decisions, findings
@@ -42,7 +48,7 @@ class FindingsStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, finding: Finding, by: Actor, details: ActDetails) -> None:
+    async def add(self, finding: PictureFinding, by: Actor, details: ActDetails) -> None:
         """Add a finding; where the machine found something, the audit log has it too.
 
         Args:
@@ -77,7 +83,7 @@ class FindingsStore:
                 update(findings).where(findings.c.id == finding_id).values(suggestion=json.dumps(asdict(suggestion)))
             )
 
-    async def of_case(self, case_id: str) -> list[Finding]:
+    async def of_case(self, case_id: str) -> list[PictureFinding]:
         """The last findings of a case, the newest first.
 
         Raises:
@@ -139,7 +145,7 @@ class FindingsStore:
 
     async def judge_one(
         self, case_id: str, finding_id: str, *, agreed: bool, by: Actor, now: datetime
-    ) -> tuple[Finding, bool] | None:
+    ) -> tuple[PictureFinding, bool] | None:
         """Note what a person makes of one finding, whatever they decide about its case.
 
         Args:
@@ -216,7 +222,7 @@ class FindingsStore:
             return int(done.rowcount)
 
 
-def _values(finding: Finding) -> dict[str, Any]:
+def _values(finding: PictureFinding) -> dict[str, Any]:
     look = finding.look
     return {
         "id": finding.id,
@@ -239,8 +245,8 @@ def _values(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _finding(row: Row[Any]) -> Finding:
-    return Finding(
+def _finding(row: Row[Any]) -> PictureFinding:
+    return PictureFinding(
         id=row.id,
         case_id=row.case_id,
         channel=row.channel,

@@ -32,11 +32,6 @@ def head() -> str:
     return max(path.name for path in _STEPS.glob("step_*.py*")).split("_")[1]
 
 
-def has_sources() -> bool:
-    """Whether the steps are there as sources, and not as bytecode alone."""
-    return any(_STEPS.glob("step_*.py"))
-
-
 def schema_standing(connection: Connection) -> SchemaStanding:
     """Look at the schema of a database, and change nothing.
 
