@@ -305,7 +305,7 @@ class ClientConnection:
 def _forms_of(stream_key: str) -> list[str]:
     """A stream key as a server may repeat it, the longest first: whole, without its query, and quoted for a URL."""
     name = stream_key.partition("?")[0]
-    forms = {stream_key, name, quote(stream_key), quote(stream_key, safe=""), quote(name, safe="")}
+    forms = {form for text in (stream_key, name) for form in (text, quote(text), quote(text, safe=""))}
     return sorted(forms - {""}, key=len, reverse=True)
 
 
