@@ -139,6 +139,9 @@ class Server:
         watched = [channel for channel in registry.channels() if any(channel.viewers.values())]
         if not self._ends.is_set():
             await self._doors.close_encoders(ServerRestartsError())
+            if self.services.cluster is not None:
+                # Other nodes go on with the streams, at once.
+                await self.services.cluster.node.give_all_away()
             # It is written before viewers are served, as the process may be killed then.
             await self.services.save_restart_record()
             await self._drain(watched, self._ends)
