@@ -103,7 +103,6 @@ class ClusterRoom:
             self._client,
             clock=clock,
             metrics=self._metrics,
-            lease_s=cluster.lease_s,
         )
         self._node: ClusterNode | None = None
         self._server: NodeServer | None = None

@@ -120,7 +120,10 @@ class ClusterNode:
     async def run(self) -> None:
         """Beat for ever; cancel to stop."""
         while True:
-            await asyncio.sleep(self._lease_s / RENEWALS)
+            # One beat is where the lease ends, should it not be renewed: what was missed is read then.
+            left_s = self.permit.leased_until - self._clock.monotonic()
+            beat_s = self._lease_s / RENEWALS
+            await asyncio.sleep(left_s if 0 < left_s < beat_s else beat_s)
             try:
                 await self.beat()
             except Exception:
@@ -131,8 +134,10 @@ class ClusterNode:
         """Renew the lease, and read what may have been missed."""
         async with self._beating:
             began_at = self.permit.begin_try()
-            await self._renew(began_at)
-            await self._read_database()
+            # Neither waits for the other's time-outs.
+            await asyncio.gather(self._renew(began_at), self._read_database(began_at))
+            if self.permit.has_missed:
+                await self._read_database(self._clock.monotonic())
             self.permit.note_tried(began_at)
         self.directory.look()
         self._note_standing()
@@ -158,9 +163,8 @@ class ClusterNode:
                 log.info("cluster.reached")
             self._is_reached = True
 
-    async def _read_database(self) -> None:
+    async def _read_database(self, now: float) -> None:
         """Read the database where something may have been missed, or nothing is heard."""
-        now = self._clock.monotonic()
         is_due = self.permit.has_missed or (
             not self.permit.lease_is_good and now - self._read_at >= DATABASE_POLL_S - self._lease_s / RENEWALS
         )
