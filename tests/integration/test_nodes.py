@@ -194,7 +194,7 @@ class TestNodes:
             house.cluster.nats.start()
 
             def is_leased() -> bool:
-                return [e["standing"] for e in a.log_events("node.standing")][-1] == "leased"
+                return bool(a.log_events("node.standing")[-1]["standing"] == "leased")
 
             wait_until(is_leased, PATIENCE_S, "a lease again")
             assert viewer.faults == []

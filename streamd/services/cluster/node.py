@@ -11,6 +11,7 @@ from streamd.errors import (
     ClusterUnavailableError,
     ConflictError,
     PlaceTakenError,
+    ServerRestartsError,
     StoreUnavailableError,
 )
 from streamd.services.cluster.act import Act, ActKind
@@ -23,7 +24,7 @@ from streamd.services.live.publisher import EndReason
 from streamd.services.live.registry import TAKE_OVER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from streamd.clock import Clock
     from streamd.services.cluster.bus import Bus
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # All entries are read anew so often, seconds: a watch may be silent without a word.
 READ_ALL_S = 30.0
+# Between two publishers that a drained node closes: a thousand of them take twenty seconds.
+DRAIN_STEP_S = 0.02
 # Renewals in a lease: two may be lost.
 RENEWALS = 3
 
@@ -308,19 +311,20 @@ class ClusterNode:
         if feed is not None:
             feed.give_away()
 
-    async def drain(self, close_encoders: Callable[[], Awaitable[None]]) -> None:
-        """Take no new publishers, and give this node's streams away.
-
-        Args:
-            close_encoders: Closes the publishers with a reason to come back.
-        """
+    async def drain(self) -> None:
+        """Take no new publishers, and give this node's streams away; its viewers are served on."""
         self.directory.me = replace(self.directory.me, is_draining=True)
         log.info("node.draining", extra={"node": self.directory.me.node})
         await self.beat()
-        await close_encoders()
         for stream in [*self._registry.live()]:
-            if stream.life is Life.AWAY:
+            publisher = stream.broadcaster.publisher
+            if publisher is not None and stream.life is Life.LIVE:
+                self._registry.leave(stream, publisher, EndReason.CONNECTION_LOST)
+                publisher.kick(ServerRestartsError())
+            if stream.is_live and stream.life is Life.AWAY:
                 self._give_away(stream)
+            # Publishers that all come back in one moment would be a crowd at the next node.
+            await asyncio.sleep(DRAIN_STEP_S)
         await self.directory.settle()
 
     async def close(self) -> None:
