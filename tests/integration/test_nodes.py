@@ -208,6 +208,7 @@ class TestNodes:
             with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(request, timeout=PATIENCE_S)
             assert caught.value.code == 401
+            caught.value.close()
 
     def test_a_stream_of_another_node_is_kicked_from_here(self, house: House) -> None:
         a, c = house.nodes["a"], house.nodes["c"]
@@ -230,6 +231,7 @@ class TestNodes:
         with pytest.raises(urllib.error.HTTPError) as caught:
             b.admin_get("/readyz")
         assert caught.value.code == 503
+        caught.value.close()
         before = viewer.last_msn
         with publish(a.rtmp_url, key):
             wait_until(lambda: viewer.last_msn > before + 2, PATIENCE_S, "media of the next owner")
