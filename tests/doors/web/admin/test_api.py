@@ -218,7 +218,7 @@ class TestUsers:
             {"bitrate_kbps_max": None, "picture_pixels_max": 2_088_960},
             "suspended",
         )
-        assert await api.call("GET", path) | {"closed": []} == user
+        assert await api.call("GET", path) | {"closed": [], "nodes": {}} == user
 
     @pytest.mark.parametrize("body", [{}, {"reason": "x"}, {"limits": {"bitrate_kbps_max": 0}}, {"limits": {"x": 1}}])
     async def test_a_change_that_is_none_is_refused(self, api: Api, body: dict[str, Any]) -> None:
