@@ -97,7 +97,7 @@ PLAYBACK_KEY = re.compile(r"pk_[0-9a-f]{10}")
 PLAYBACK_KEYS = ("pk_0a1b2c3d4e", "pk_5f6071829a")
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
-MODERATION = re.compile(r"\b(tkd|blk|ord|rpt|case|dec|apl|evi)_[0-9a-hjkmnp-tv-z]{26}")
+MODERATION = re.compile(r"\b(tgt|tkd|blk|ord|rpt|case|dec|apl|evi)_[0-9a-hjkmnp-tv-z]{26}")
 RECEIPT = re.compile(r"\b(st|ap)_[A-Za-z0-9_-]{20,}")
 FINDING = re.compile(r"fnd_[0-9a-z]{26}")
 HASH = re.compile(r'("(?:sums_sha256|hash)": ")[0-9a-f]{64}')
@@ -197,9 +197,21 @@ ADMIN_CALLS = (
     Call("POST", "/api/v1/playback-tokens", {"channel": "carol", "uid": "bob", "jti": "order-17", "max": 2}),
     Call("POST", "/api/v1/playback/revoke", {"uid": "bob", "reason": "gave the link on"}),
     Call("DELETE", "/api/v1/playback-keys/{kid}?reason=moved"),
+    Call(
+        "POST",
+        "/api/v1/users/carol/targets",
+        {"url": "rtmps://a.rtmps.youtube.com/live2", "stream_key": "abcd-efgh-ijkl-mnop-x9f2", "label": "YouTube"},
+        keeps={"target": "id"},
+    ),
+    Call("GET", "/api/v1/users/carol/targets"),
+    Call("PATCH", "/api/v1/users/carol/targets/{target}", {"label": "YouTube, second channel"}),
+    Call("POST", "/api/v1/users/carol/targets/{target}/start"),
+    Call("POST", "/api/v1/users/carol/targets/{target}/stop"),
+    Call("DELETE", "/api/v1/users/carol/targets/{target}"),
     Call("GET", "/api/v1/cases?state=open", keeps={"case": "cases.0.id"}),
     Call("GET", "/api/v1/cases/{case}/reports"),
-    Call("GET", "/api/v1/cases/{case}/findings"),
+    Call("GET", "/api/v1/cases/{case}/findings", keeps={"finding": "findings.0.id"}),
+    Call("POST", "/api/v1/cases/{case}/findings/{finding}/judge", {"agreed": True}),
     Call("GET", "/api/v1/cases/{case}/draft"),
     Call("POST", "/api/v1/cases/{case}/claim", {}),
     Call("POST", "/api/v1/cases/{case}/note", {"text": "Seen before, in July."}),
@@ -374,6 +386,15 @@ MEANINGS: dict[str, dict[str, str]] = {
     "Outcome": {
         "taken_down": "It is dark everywhere.",
         "no_action": "It stays.",
+    },
+    "TargetState": {
+        "off": "It is switched off, for good or for this broadcast.",
+        "waiting": "It is on, and there is nothing to pass on.",
+        "connecting": "The first connection of this broadcast is on its way.",
+        "live": "The target's machine has acknowledged media in the last five seconds.",
+        "reconnecting": "It was lost, and is tried again.",
+        "refused": "The target has said no, and is asked again.",
+        "failed": "It is tried no more in this broadcast.",
     },
     "ReportState": {
         "received": "It waits for somebody.",
