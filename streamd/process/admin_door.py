@@ -13,6 +13,7 @@ from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.nodes import NodeDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
@@ -175,9 +176,11 @@ class AdminDoor:
                 *ClipDesk(kept.clips, kept.recorder).operations(),
                 *ExportDesk(kept.exports, kept.recorder).operations(),
                 *self._moderation_calls(),
+                *(NodeDesk(services.cluster).operations() if services.cluster is not None else ()),
                 *(RestreamDesk(services.restream.service).operations() if services.restream is not None else ()),
             ),
             playback=playback,
+            kick_elsewhere=services.cluster.kick_elsewhere if services.cluster is not None else None,
             forget=services.restream.service.forget if services.restream is not None else None,
             operators=services.operators,
             hosts=config.admin.hosts,

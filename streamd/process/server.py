@@ -59,7 +59,7 @@ class Server:
         self.config = config
         self._sender = outgoing(config)
         self.services = Services(config, clock or SystemClock(), self._sender)
-        self._doors = Doors(config, self.services, lambda: "the server is stopping" if self._is_stopping else None)
+        self._doors = Doors(config, self.services, self._why_not_ready)
         self._resources = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
@@ -69,6 +69,11 @@ class Server:
             self._ends.set()
         self.manager = ServiceManager()
         self._watch = LoopWatch(self.services.clock, self.services.metrics, self.manager.alive)
+
+    def _why_not_ready(self) -> str | None:
+        if self._is_stopping:
+            return "the server is stopping"
+        return self.services.cluster.not_ready_because if self.services.cluster is not None else None
 
     @property
     def addresses(self) -> Addresses:
@@ -139,6 +144,9 @@ class Server:
         watched = [channel for channel in registry.channels() if any(channel.viewers.values())]
         if not self._ends.is_set():
             await self._doors.close_encoders(ServerRestartsError())
+            if self.services.cluster is not None:
+                # Other nodes go on with the streams, at once.
+                await self.services.cluster.node.give_all_away()
             # It is written before viewers are served, as the process may be killed then.
             await self.services.save_restart_record()
             await self._drain(watched, self._ends)
