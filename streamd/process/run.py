@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from streamd.process.config import Config
+    from streamd.process.crew.worker import WorkerSeat
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def run_until_stopped(
     read_again: Callable[[], Config] | None = None,
     *,
     is_final: bool,
+    seat: WorkerSeat | None = None,
 ) -> int:
     """Run a server beside a job, until the job is done or a signal comes.
 
@@ -72,6 +74,7 @@ def run_until_stopped(
         job: Gets the started server; its result is the exit code. Cancelled by a signal.
         read_again: Reads the configuration again at SIGHUP; None where there is none to read.
         is_final: The end of it ends the broadcasts, and leaves none to the next server.
+        seat: Its place among the workers of one server; None for a server that is one process.
 
     Returns:
         The exit code.
@@ -79,7 +82,7 @@ def run_until_stopped(
     configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
     use_one_heap()
     try:
-        return uvloop.run(_run(Server(config, is_final=is_final), job, read_again))
+        return uvloop.run(_run(Server(config, is_final=is_final, seat=seat), job, read_again))
     except (StartError, StoreUnavailableError) as exc:
         sys.stderr.write(f"streamd: {exc}\n")
         return EXIT_UNUSABLE

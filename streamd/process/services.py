@@ -75,6 +75,7 @@ from streamd.services.recording.storyboarder import Storyboarder
 from streamd.services.storage.object_storage import ObjectStorage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AsyncExitStack
     from datetime import datetime
 
@@ -98,6 +99,7 @@ class Services:
         config: All of the configuration.
         clock: Where time comes from.
         sender: Makes the requests of webhooks and hooks, and for key sets.
+        own_name: Names a file of the data directory that is this process's own.
 
     Attributes:
         clock: As given.
@@ -128,7 +130,7 @@ class Services:
         moderation: What is reported, decided and shown to the public; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: HttpSender, own_name: Callable[[str], str] = str) -> None:
         self.clock = clock
         self._config = config
         self.metrics = metrics = Metrics()
@@ -159,7 +161,7 @@ class Services:
         elif hook is not None:
             self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics)
         self.keys = KeyService(
-            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / ACTS_NAME)
+            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / own_name(ACTS_NAME))
         )
         takedowns = self.keys.takedowns
         metrics.acts_waiting.set_function(lambda: len(takedowns))
@@ -277,7 +279,7 @@ class Services:
             )  # fmt: skip
             metrics.acts_waiting.set_function(lambda: len(takedowns) + rooms.enforcement.unwritten)
             self.machine.accounts.add_store(lambda: rooms.evidence.held_bytes)
-        self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
+        self._restart_record = RestartRecordFile(config.data_dir / own_name(RESTART_RECORD_NAME))
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
         pictures = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock)

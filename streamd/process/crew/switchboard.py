@@ -1,0 +1,158 @@
+"""What the workers say to each other through the supervisor: acts and questions for all, the directory, and lines.
+
+Messages of a worker, by ``do``; what needs an answer has an ``id``, which stands in the answer.
+
+``tell``     ``act``: for all other workers. Answered when each has said what became of it.
+``ask``      ``about``: a question to all other workers. Answered with what each said.
+``did``      ``ask``, ``word``, ``answer``: the answer to an act or a question.
+``value``    ``bucket``, ``op``, ``key``, ``value``, ``last``: a look into the directory, or a change of it.
+``connect``  ``worker``, ``about`` and one descriptor: the other end of a line, for one worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from streamd.process.crew.confirmations import Asked, Confirmations, Word
+from streamd.process.crew.values import Conflict, Stored, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streamd.process.crew.link import Message
+
+log = logging.getLogger(__name__)
+
+# Workers answer within milliseconds. One that hangs for longer is not to serve what the others have taken down: it is
+# killed.
+ANSWER_S = 5.0
+BUCKETS = ("nodes", "streams")
+
+
+class Line(Protocol):
+    """A worker, as it is spoken to."""
+
+    def send(self, message: Message, files: Sequence[int] = ()) -> bool:
+        """Send a message, with descriptors that are closed here."""
+
+
+def node_name(number: int) -> str:
+    """The name of a worker among the nodes."""
+    return f"w{number}"
+
+
+class Switchboard:
+    """The lines of all workers.
+
+    Args:
+        later: Calls a function after so many seconds.
+        on_silent: Told of a worker that has not answered in time.
+    """
+
+    def __init__(
+        self, later: Callable[[float, Callable[[], object]], object], on_silent: Callable[[int], object]
+    ) -> None:
+        self._later = later
+        self._on_silent = on_silent
+        self._lines: dict[int, Line] = {}
+        self._asked = Confirmations()
+        self._buckets = {name: Values(partial(self._changed, name)) for name in BUCKETS}
+
+    def join(self, worker: int, line: Line) -> None:
+        """A worker is there, and is told of all from now on."""
+        self._lines[worker] = line
+
+    def leave(self, worker: int) -> None:
+        """A worker is gone: what it had is free, and nobody waits for it."""
+        if self._lines.pop(worker, None) is None:
+            return
+        self._asked.note_gone(worker)
+        self._buckets["nodes"].delete(node_name(worker))
+
+    def ask_all(
+        self, message: Message, on_all: Callable[[Asked], None], *, but: int | None = None, within_s: float = ANSWER_S
+    ) -> None:
+        """Say something to all workers, and have a function called when each has answered.
+
+        Args:
+            message: The words; ``ask`` is put in.
+            on_all: Gets the answers.
+            but: A worker that is not asked.
+            within_s: Seconds for the answers; a worker that takes longer is reported as silent.
+        """
+        workers = [worker for worker in self._lines if worker != but]
+        number = self._asked.ask(workers, on_all)
+        for worker in workers:
+            if not self._lines[worker].send({**message, "ask": number}):
+                self._asked.note(number, worker, Word.GONE)
+
+        def give_up() -> None:
+            for worker in self._asked.give_up(number):
+                log.error("worker.silent", extra={"worker": worker, "seconds": within_s})
+                self._on_silent(worker)
+
+        self._later(within_s, give_up)
+
+    def hear(self, worker: int, message: Message, files: Sequence[int]) -> list[int]:
+        """Do what a worker says.
+
+        Args:
+            worker: Who.
+            message: The words.
+            files: Descriptors that came with it.
+
+        Returns:
+            Those of them that were not passed on.
+        """
+        match message:
+            case {"do": "tell", "act": act, "id": asker}:
+                told = partial(self._answer, worker, asker)
+                self.ask_all({"do": "act", "act": act}, told, but=worker)
+            case {"do": "ask", "about": about, "id": asker}:
+                self.ask_all({"do": "question", "about": about}, partial(self._answer, worker, asker), but=worker)
+            case {"do": "did", "ask": int(number), "word": word}:
+                self._asked.note(number, worker, Word(word), message.get("answer"))
+            case {"do": "value", "bucket": bucket, "op": op, "id": asker} if bucket in self._buckets:
+                self._lines[worker].send({"do": "answer", "id": asker, **self._value(bucket, op, message)})
+            case {"do": "connect", "worker": int(other), "about": about} if other in self._lines and files:
+                self._lines[other].send({"do": "line", "about": about}, files)
+                return []
+            case _:
+                log.debug("worker.unheard", extra={"worker": worker, "said": str(message.get("do"))})
+        return [*files]
+
+    def _answer(self, worker: int, asker: object, asked: Asked) -> None:
+        if (line := self._lines.get(worker)) is not None:
+            words = {node_name(other): word.value for other, word in sorted(asked.words.items())}
+            answers = {node_name(other): answer for other, answer in sorted(asked.answers.items())}
+            line.send({"do": "answer", "id": asker, "words": words, "answers": answers})
+
+    def _value(self, bucket: str, op: str, message: Message) -> Message:
+        values = self._buckets[bucket]
+        key = str(message.get("key", ""))
+        match op:
+            case "get":
+                return {"found": _shown(values.get(key))}
+            case "all":
+                return {"found": {key: _shown(stored) for key, stored in values.all().items()}}
+            case "put":
+                try:
+                    revision = values.put(key, str(message["value"]).encode(), int(message["last"]))
+                except Conflict:
+                    return {"conflict": True}
+                return {"revision": revision}
+            case "delete":
+                values.delete(key)
+            case _:
+                pass
+        return {}
+
+    def _changed(self, bucket: str, key: str, stored: Stored | None) -> None:
+        for line in self._lines.values():
+            line.send({"do": "changed", "bucket": bucket, "key": key, "found": _shown(stored)})
+
+
+def _shown(stored: Stored | None) -> Any:
+    return None if stored is None else [stored.value.decode(), stored.revision]
