@@ -43,6 +43,10 @@ class ProxyProtocolError(ProtocolError):
     """A proxy's connection does not begin with a PROXY header."""
 
 
+class FeedError(ProtocolError):
+    """Bytes of another node that are no feed of the stream that was asked for."""
+
+
 class RtmpError(ProtocolError):
     """Bytes that break RTMP 1.0."""
 
@@ -361,6 +365,25 @@ class ServerRestartsError(PublishError):
     result = "restarting"
     status_code = "NetConnection.Connect.Closed"
     description = "The server restarts. Connect again in a moment."
+
+
+class NameUnknownError(PublishError):
+    """It cannot be known whether the channel is another node's."""
+
+    result = "unavailable"
+    description = "The servers cannot agree on who has this channel now. Try again in a moment."
+
+
+class ClusterUnavailableError(StreamdError):
+    """What the nodes share cannot be asked."""
+
+
+class ConflictError(StreamdError):
+    """Another node was first: the entry is not the one that was read."""
+
+
+class ActError(StreamdError):
+    """A message of the bus that is no act."""
 
 
 class AlreadyPublishingError(PublishError):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from streamd.doors.ingest.verdict import PublishGate
     from streamd.media.packager.presentation import Presentation
     from streamd.services.events.event import Event
-    from streamd.services.live.live_stream import LiveStream, Place
+    from streamd.services.live.live_stream import LiveStream, NameClaim, Place
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.live.publisher import Publisher
 
@@ -158,9 +158,9 @@ class FakeListener:
         self.forgotten.append(protocol)
 
 
-async def give_name(_: str, __: Admission) -> Place:
+async def give_name(_: str, __: Admission) -> NameClaim:
     """Give a name to whoever asks."""
-    return Mock()
+    return Mock(left=None, numbers_until_s=0)
 
 
 class IngestRoom:
@@ -192,7 +192,7 @@ class IngestRoom:
         start: datetime | None = None,
         take_place: Callable[[], Place | None] = Mock,
         outputs: Sequence[Callable[[OutputContext], Output]] = OUTPUTS,
-        ask_for_name: Callable[[str, Admission], Awaitable[Place]] = give_name,
+        ask_for_name: Callable[[str, Admission], Awaitable[NameClaim]] = give_name,
         gate: PublishGate | None = None,
     ) -> None:
         self.clock = ManualClock() if start is None else ManualClock(start)

@@ -12,6 +12,7 @@ from streamd.formats.hls.multivariant_playlist import VariantStream
 from streamd.media.packager.multivariant import ListedAudio, render_presentation
 from streamd.media.packager.named_bytes import NamedBytes
 from streamd.media.packager.playlist_text import playlist_bytes
+from streamd.media.packager.presentation_state import PresentationState
 from streamd.media.packager.rendition import Rendition
 
 
@@ -48,6 +49,25 @@ class Presentation:
         if channels != self._captions:
             self._captions = channels
             self._streams = ()
+
+    @property
+    def in_order(self) -> Sequence[Rendition]:
+        """All renditions: variants, audio renditions, and those that rest."""
+        return tuple(self.renditions.values())
+
+    @property
+    def state(self) -> PresentationState:
+        """What its playlists say, for another node; the bytes of parts are not in it."""
+        first = self._variants[0]
+        return PresentationState(
+            timing=first.timing,
+            window_segments=first.options.window_segments,
+            low_latency=first.low_latency,
+            renditions=tuple(rendition.state for rendition in self.in_order),
+            variants=len(self._variants),
+            audio=len(self._audio),
+            captions=tuple(sorted(self._captions)),
+        )
 
     @property
     def target_duration_s(self) -> int:

@@ -7,7 +7,7 @@ Spec: rfc8216bis-22 sections 4.4.3, 4.4.4 and 6.2.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,11 +15,12 @@ from streamd.errors import LocalStateError
 from streamd.formats.hls import media_playlist as hls
 from streamd.formats.hls.multivariant_playlist import VariantStream
 from streamd.limits import DEFAULT, HLS
-from streamd.media.packager.cmaf_chunk import CmafChunk
+from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.multivariant import frame_rate_millihertz
 from streamd.media.packager.named_bytes import NamedBytes
 from streamd.media.packager.numbering import Numbering
 from streamd.media.packager.playlist_text import PlaylistSnapshot
+from streamd.media.packager.presentation_state import RenditionState
 from streamd.media.packager.reload import PartNumber, PlaylistEdge, Position
 from streamd.media.packager.segment import Header, Segment
 from streamd.media.packager.segment_bit_rate import SegmentBitRate
@@ -174,12 +175,43 @@ class Rendition:
         self._is_ended = True
         self._changed()
 
+    def restore(self, state: RenditionState, content: Callable[[int], ChunkBytes]) -> None:
+        """Hold what another node's rendition of this name lists; called once, before anything else.
+
+        Args:
+            state: Of that rendition.
+            content: The bytes of the part of a number.
+
+        Raises:
+            ValueError: The state is not such as a rendition has.
+        """
+        self._window.restore(state.window, content)
+        self._bit_rate.restore(
+            state.bit_rate, [(segment.size_bytes, segment.duration_us) for segment in self._window.listed]
+        )
+        self._is_ended = state.is_ended
+
     def set_siblings(self, siblings: Sequence[Rendition]) -> None:
         """Name the other renditions of the presentation, for EXT-X-RENDITION-REPORT."""
         self._siblings = tuple(siblings)
         self._changed()
 
     # Outputs to the doors.
+
+    @property
+    def state(self) -> RenditionState:
+        """What is listed and counted, for another node; the bytes of parts are not in it."""
+        return RenditionState(self.name, self.first_msn, self._is_ended, self._window.state(), self._bit_rate.state)
+
+    @property
+    def listed_segments(self) -> Sequence[Segment]:
+        """The complete segments in the playlist, oldest first."""
+        return tuple(self._window.listed)
+
+    @property
+    def open_segment(self) -> Segment | None:
+        """The segment that is being written; None between two."""
+        return self._window.open
 
     @property
     def is_ended(self) -> bool:

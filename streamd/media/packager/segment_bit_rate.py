@@ -6,6 +6,9 @@ Spec: rfc8216bis-22 section 4.4.6.2.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+
+from streamd.media.packager.presentation_state import BitRateState
 
 _US = 1_000_000
 
@@ -42,6 +45,21 @@ class SegmentBitRate:
                 break
             if set_us >= self._shortest_us:
                 self._peak = max(self._peak, -(-set_bits * _US // set_us))
+
+    @property
+    def state(self) -> BitRateState:
+        """What is counted, for another node."""
+        return BitRateState(self._total_bits, self._total_us, self._peak)
+
+    def restore(self, state: BitRateState, recent: Iterable[tuple[int, int]]) -> None:
+        """Go on with what another node has counted.
+
+        Args:
+            state: Its counts.
+            recent: Size in bytes and duration in microseconds of the last segments, as far as sets of them go back.
+        """
+        self._total_bits, self._total_us, self._peak = state.total_bits, state.total_us, state.peak
+        self._recent.extend((size_bytes * 8, duration_us) for size_bytes, duration_us in recent)
 
     @property
     def average(self) -> int:

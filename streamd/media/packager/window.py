@@ -10,15 +10,16 @@ Spec: rfc8216bis-22 sections 6.2.1 and 6.2.2.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 
 from streamd.errors import LocalStateError, MediaLimitError
 from streamd.formats.hls.attribute_list import unix_ms
-from streamd.media.packager.cmaf_chunk import CmafChunk
+from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 from streamd.media.packager.numbering import PARTS_PER_SECOND_MAX, Numbering
+from streamd.media.packager.presentation_state import HeaderState, PartState, SegmentState, WindowState
 from streamd.media.packager.segment import Header, Segment
 from streamd.media.packet import Track, TrackKind
 
@@ -31,6 +32,11 @@ LISTED_SEGMENTS_MAX = 256
 # The longest segment, 10 s, at the highest bit rate that is allowed by default, 100 Mb/s. The media time of a larger
 # segment stands still.
 OPEN_SEGMENT_BYTES_MAX = 128 * 1024 * 1024
+
+# What another node tells of its window is a count of ours below these: with them, no product leaves 64 bits.
+COUNT_MAX = 2**50
+TIMESCALE_MAX = 2**24
+PART_S_MAX = 60
 
 _US = 1_000_000
 
@@ -162,6 +168,42 @@ class Window:
         self._slide()
         return segment
 
+    def restore(self, state: WindowState, content: Callable[[int], ChunkBytes]) -> None:
+        """Hold what another node's window lists; called once, of a window that holds nothing.
+
+        Args:
+            state: Of that window.
+            content: The bytes of the part of a number.
+
+        Raises:
+            ValueError: A segment without its header, or numbers that do not follow each other.
+        """
+        _check_numbers(state)
+        headers: dict[int, Header] = {}
+        for known in state.headers:
+            has_video = any(track.kind is TrackKind.VIDEO for track in known.tracks)
+            name = f"init{known.number}"
+            made = NamedBytes(BytesKind.INIT, name, (known.cmaf_header,), has_video=has_video)
+            self.header = Header(known.number, tuple(known.tracks), made)
+            headers[known.number] = self.header
+            self._init_bytes[known.number] = made
+            self.held_bytes += self.header.held_bytes
+        self.next_part_number = state.next_part_number
+        for told in state.listed:
+            segment = _restored(told, headers, content)
+            self.held_bytes += segment.held_bytes
+            self.listed.append(segment)
+            self.listed_us += segment.duration_us
+        self._elapsed_us = self.listed_us
+        if state.open is not None:
+            self.open = _restored(state.open, headers, content)
+            self.held_bytes += self.open.held_bytes
+        self.next_msn = state.next_msn
+        self.discontinuity_sequence = state.discontinuity_sequence
+        self._epoch_ms = state.epoch_ms
+        self._is_continuing = state.is_continuing
+        self._longest_us = max(state.longest_us, self.listed_us)
+
     # Outputs.
 
     def init(self, number: int) -> NamedBytes | None:
@@ -199,6 +241,26 @@ class Window:
     def held_segments(self) -> list[Segment]:
         """All segments, oldest first: those that have left the playlist, those in it, and the open one."""
         return [*self._retired, *self.listed, *((self.open,) if self.open is not None else ())]
+
+    def state(self) -> WindowState:
+        """What is listed and counted, for another node."""
+        segments = [*self.listed, *((self.open,) if self.open is not None else ())]
+        headers = {segment.header.number: segment.header for segment in segments}
+        if self.header is not None:
+            headers[self.header.number] = self.header
+        return WindowState(
+            headers=tuple(
+                HeaderState(header.number, header.tracks, header.content.buffers[0]) for header in headers.values()
+            ),
+            listed=tuple(_state_of(segment) for segment in self.listed),
+            open=_state_of(self.open) if self.open is not None else None,
+            next_msn=self.next_msn,
+            next_part_number=self.next_part_number,
+            discontinuity_sequence=self.discontinuity_sequence,
+            epoch_ms=self._epoch_ms,
+            is_continuing=self._is_continuing,
+            longest_us=self._longest_us,
+        )
 
     def next_numbering(self) -> Numbering:
         """Where a rendition that follows this one may begin at the earliest."""
@@ -319,3 +381,76 @@ class Window:
             return
         if self._init_bytes.pop(header.number, None) is not None:
             self.held_bytes -= header.held_bytes
+
+
+def _state_of(segment: Segment) -> SegmentState:
+    parts = tuple(
+        PartState(chunk.start_ticks, chunk.duration_ticks, chunk.is_independent, len(chunk.content))
+        for chunk in segment.chunks
+    )
+    return SegmentState(
+        segment.msn,
+        segment.header.number,
+        segment.first_part_number,
+        segment.timescale,
+        segment.program_date_time_ms,
+        segment.is_discontinuous,
+        parts,
+    )
+
+
+def _restored(told: SegmentState, headers: dict[int, Header], content: Callable[[int], ChunkBytes]) -> Segment:
+    """Make a segment of its state and the bytes of its parts."""
+    segment = Segment(
+        msn=told.msn,
+        header=headers[told.header],
+        first_part_number=told.first_part_number,
+        timescale=told.timescale,
+        program_date_time_ms=told.program_date_time_ms,
+        is_discontinuous=told.is_discontinuous,
+    )
+    for index, part in enumerate(told.parts):
+        segment.add(
+            CmafChunk(
+                content=content(told.first_part_number + index),
+                start_ticks=part.start_ticks,
+                duration_ticks=part.duration_ticks,
+                timescale=told.timescale,
+                is_independent=part.is_independent,
+                starts_segment=not index,
+                is_discontinuous=not index and told.is_discontinuous,
+            )
+        )
+    return segment
+
+
+def _check_numbers(state: WindowState) -> None:
+    """See that the numbers of another node's window are such as a window has.
+
+    Raises:
+        ValueError: They are not.
+    """
+    counts = (state.next_msn, state.next_part_number, state.discontinuity_sequence, state.longest_us)
+    if not all(0 <= count < COUNT_MAX for count in counts) or abs(state.epoch_ms) >= COUNT_MAX:
+        raise ValueError("counts that cannot be")
+    numbers = [header.number for header in state.headers]
+    segments = [*state.listed, *((state.open,) if state.open is not None else ())]
+    if not all(0 <= number < COUNT_MAX for number in numbers) or numbers != sorted(set(numbers)):
+        raise ValueError("CMAF headers out of order")
+    if len(segments) > LISTED_SEGMENTS_MAX + 1:
+        raise ValueError(f"{len(segments)} segments")
+    first_msn = state.next_msn - len(state.listed)
+    part_number = segments[0].first_part_number if segments else state.next_part_number
+    for msn, segment in enumerate(segments, first_msn):
+        if segment.msn != msn or segment.first_part_number != part_number or not segment.parts:
+            raise ValueError(f"segment {segment.msn} where {msn} was to come")
+        if not 0 < segment.timescale < TIMESCALE_MAX or abs(segment.program_date_time_ms) >= COUNT_MAX:
+            raise ValueError(f"segment {segment.msn} with times that cannot be")
+        for part in segment.parts:
+            if not 0 <= part.duration_ticks < PART_S_MAX * segment.timescale or abs(part.start_ticks) >= COUNT_MAX:
+                raise ValueError(f"segment {segment.msn} with a part of times that cannot be")
+        if segment.header not in numbers:
+            raise ValueError(f"segment {segment.msn} has no CMAF header")
+        part_number += len(segment.parts)
+    if part_number != state.next_part_number:
+        raise ValueError(f"part {state.next_part_number} where {part_number} was to come")

@@ -54,6 +54,18 @@ class Place(Protocol):
         """Give it back; again is the same as once."""
 
 
+class NameClaim(Place, Protocol):
+    """A channel's name, with the stream that another server has left under it."""
+
+    @property
+    def left(self) -> StreamRecord | None:
+        """The stream to go on with, of the same key; None where it begins anew."""
+
+    @property
+    def numbers_until_s(self) -> int:
+        """No number from here on was used by the servers before (``Numbering.at``); 0 where there was none."""
+
+
 class LiveStream:
     """One stream from the accepted publish until it is forgotten.
 

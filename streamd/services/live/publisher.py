@@ -28,6 +28,8 @@ class EndReason(enum.Enum):
     TAKEN_DOWN = "taken_down"
     """By a moderator, or by a block."""
     SERVER_STOPPED = "server_stopped"
+    GIVEN_AWAY = "given_away"
+    """Another node of the cluster goes on with it."""
 
 
 class Publisher(Protocol):

@@ -11,7 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from streamd.clock import EPOCH_2020
-from streamd.errors import AlreadyPublishingError, KeyRejectedError, MediaError, PlaceTakenError, PublishError
+from streamd.errors import (
+    AlreadyPublishingError,
+    KeyRejectedError,
+    MediaError,
+    PlaceTakenError,
+    PublishError,
+    ServerRestartsError,
+)
 from streamd.media.packager.ladder import Form
 from streamd.media.packager.numbering import Numbering
 from streamd.media.timeline import START_MS, TRACKS_APART_MS_MAX
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.services.events.event import EventSink, Value
     from streamd.services.live.channel import Channel
-    from streamd.services.live.live_stream import Place
+    from streamd.services.live.live_stream import NameClaim, Place
     from streamd.services.live.meter import StreamSummary
     from streamd.services.live.publisher import Publisher
     from streamd.services.live.restart_record import StreamRecord
@@ -62,11 +69,14 @@ SWEEP_STEP_S = 0.001
 class _PlaceForAll:
     """The place of a stream where memory has no ceiling."""
 
+    left = None
+    numbers_until_s = 0
+
     def release(self) -> None:
         """Nothing is kept free."""
 
 
-async def _claim_at_once(_: str, __: Admission) -> Place:
+async def _claim_at_once(_: str, __: Admission) -> NameClaim:
     """The claim of a process that has all names to itself: the first to begin has the name."""
     return _PlaceForAll()
 
@@ -102,7 +112,7 @@ class LiveRegistry:
         is_admissible: Callable[[Admission], bool],
         tell: EventSink = unheard,
         take_place: Callable[[], Place | None] = _PlaceForAll,
-        ask_for_name: Callable[[str, Admission], Awaitable[Place]] = _claim_at_once,
+        ask_for_name: Callable[[str, Admission], Awaitable[NameClaim]] = _claim_at_once,
     ) -> None:
         self._options = options
         self._clock = clock
@@ -153,7 +163,7 @@ class LiveRegistry:
             return 0.0
         return broadcaster.publisher.quiet_s()
 
-    async def claim(self, name: str, admission: Admission) -> Place:
+    async def claim(self, name: str, admission: Admission) -> NameClaim:
         """Ask for the name of a channel, before a stream begins under it.
 
         A single process answers at once. ``begin`` checks the key once more.
@@ -170,7 +180,7 @@ class LiveRegistry:
         """
         return await self._ask_for_name(name, admission)
 
-    def begin(self, admission: Admission, publisher: Publisher, claim: Place) -> LiveStream:
+    def begin(self, admission: Admission, publisher: Publisher, claim: NameClaim) -> LiveStream:
         """Begin a live stream, or go on with one that waits for this publisher; nothing is awaited.
 
         Args:
@@ -192,11 +202,15 @@ class LiveRegistry:
             claim.release()
             raise
 
-    def _begin(self, admission: Admission, publisher: Publisher, claim: Place) -> LiveStream:
+    def _begin(self, admission: Admission, publisher: Publisher, claim: NameClaim) -> LiveStream:
         if not self._is_admissible(admission):
             raise KeyRejectedError("died_while_verified", admission.key_id)
         name = admission.user
         previous = self._by_name.get(name)
+        if claim.numbers_until_s:
+            self._numbers.note_used(name, claim.numbers_until_s, self._now_s())
+        if claim.left is not None and (previous is None or not previous.is_live) and not self.is_full:
+            previous = self._restore(claim.left, self._clock.now())
         if previous is not None and self._quiet_s(admission) >= TAKE_OVER_S:
             self._take_over(previous)
         if previous is not None and previous.is_live:
@@ -335,15 +349,40 @@ class LiveRegistry:
         elif alive_at is not None:
             left_at = max(left_at, alive_at + SIGN_OF_LIFE_INTERVAL)
         for left in record.streams:
-            numbering = self._next_numbering(left.name)
-            # In a record of an earlier version audio renditions say that audio is apart.
-            form = left.form or (Form.PICTURES if left.audio else Form.MUXED)
-            continuation = Continuation(left.timing, form, _starts_ms(left, left_at))
-            stream = self._add(left.name, Admission(left.key_id, left.name), None, numbering, left, continuation)
+            stream = self._restore(left, left_at)
             if is_over:
                 self.end(stream, EndReason.CONNECTION_LOST)
             else:
                 log.info("stream.restored", extra={"stream": left.name, "key_id": left.key_id})
+
+    def _restore(self, left: StreamRecord, left_at: datetime) -> LiveStream:
+        """Have a stream that another server has left wait for its publisher."""
+        numbering = self._next_numbering(left.name)
+        # In a record of an earlier version audio renditions say that audio is apart.
+        form = left.form or (Form.PICTURES if left.audio else Form.MUXED)
+        continuation = Continuation(left.timing, form, _starts_ms(left, left_at))
+        return self._add(left.name, Admission(left.key_id, left.name), None, numbering, left, continuation)
+
+    def give_away(self, name: str) -> LiveStream | None:
+        """Part with a live stream that another server goes on with: its publisher is closed, and no viewer sees an end.
+
+        Requests that wait are asked anew, and find the channel where it is by then.
+
+        Returns:
+            The stream, which is not found here any more; None where it is not live.
+        """
+        stream = self._by_name.get(name)
+        if stream is None or not stream.is_live:
+            return None
+        del self._by_name[name], self._channels[name]
+        publisher = stream.broadcaster.publisher
+        if publisher is not None:
+            publisher.kick(ServerRestartsError())
+        stream.end(EndReason.GIVEN_AWAY)
+        self._numbers.note_used(name, stream.used_until_s, self._now_s())
+        self._count()
+        stream.release()
+        return stream
 
     def end(self, stream: LiveStream, reason: EndReason) -> None:
         """End a live stream; again is the same as once."""

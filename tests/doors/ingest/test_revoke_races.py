@@ -82,6 +82,9 @@ class ClosingTransport(RecordingTransport):
 class Claim:
     """The name of a channel, until it is given back."""
 
+    left = None
+    numbers_until_s = 0
+
     def __init__(self, claimed: list[Claim]) -> None:
         self._claimed = claimed
         claimed.append(self)

@@ -27,7 +27,7 @@ from tests.support.stand_in_publisher import StandInPublisher
 if TYPE_CHECKING:
     from streamd.doors.ingest.verdict import PublishGate
     from streamd.services.keys.admission import Admission
-    from streamd.services.live.live_stream import Place
+    from streamd.services.live.live_stream import NameClaim
 
 pytestmark = pytest.mark.asyncio
 
@@ -42,6 +42,9 @@ class WaitingPublisher(StandInPublisher):
 
 class Claim:
     """The name of a channel."""
+
+    left = None
+    numbers_until_s = 0
 
     def __init__(self) -> None:
         self.is_released = False
@@ -186,7 +189,7 @@ class TestWithdrawn:
         claim = Claim()
         applicant = WaitingPublisher()
 
-        async def give_name(_: str, __: Admission) -> Place:
+        async def give_name(_: str, __: Admission) -> NameClaim:
             applicant.is_waiting = False
             return claim
 

@@ -256,6 +256,9 @@ class Names:
         self.is_taken = False
 
     class Claim:
+        left = None
+        numbers_until_s = 0
+
         def __init__(self, names: Names) -> None:
             self._names = names
             names.given.append(self)
@@ -269,6 +272,72 @@ class Names:
         if self.is_taken:
             raise AlreadyPublishingError
         return self.Claim(self)
+
+
+class Left:
+    """A name under which another server has left a stream."""
+
+    numbers_until_s = 500_000_000
+
+    def __init__(self, left: StreamRecord | None) -> None:
+        self.left = left
+        self.is_released = False
+
+    def release(self) -> None:
+        self.is_released = True
+
+
+class TestAnotherServersStream:
+    async def test_it_goes_on_behind_the_numbers_that_were_used(self) -> None:
+        elsewhere = IngestRoom(start=START)
+        stream = await elsewhere.begin(Admission("key", "alice"), StandInPublisher())
+        stream.receive_tags(h264_aac(8))
+        await eventually(lambda: not stream.when_open(lambda: None))
+        left = stream.record
+        assert left is not None
+        claim = Left(left)
+
+        async def ask(name: str, admission: Admission) -> Left:
+            return claim
+
+        room = IngestRoom(start=START, ask_for_name=ask)
+        publisher = StandInPublisher()
+        found = await room.begin(Admission("key", "alice"), publisher)
+        assert found.live_since == left.live_since
+        assert found.broadcaster.publisher is publisher
+        found.receive_tags(h264_aac(8))
+        await eventually(lambda: not found.when_open(lambda: None))
+        rendition = presentation_of(found).renditions["main"]
+        assert rendition.timing == left.timing
+        assert rendition.first_msn >= 500_000_000
+        first, *_ = rendition.listed_segments
+        assert first.is_discontinuous
+
+    async def test_a_stream_that_begins_anew_is_behind_them_too(self) -> None:
+        claim = Left(None)
+
+        async def ask(name: str, admission: Admission) -> Left:
+            return claim
+
+        room = IngestRoom(start=START, ask_for_name=ask)
+        stream = await room.begin(Admission("key", "alice"), StandInPublisher())
+        assert stream.next_numbering.msn >= 500_000_000
+
+    async def test_one_that_is_given_away_shows_no_end(self) -> None:
+        room = IngestRoom(start=START)
+        publisher = KickedPublisher()
+        stream = await room.begin(Admission("key", "alice"), publisher)
+        stream.receive_tags(h264_aac(4))
+        await eventually(lambda: not stream.when_open(lambda: None))
+        channel = room.registry.find_channel("alice")
+        assert channel is not None
+        waiters = channel.waiters
+        assert room.registry.give_away("alice") is stream
+        assert (room.registry.find("alice"), room.registry.find_channel("alice")) == (None, None)
+        assert waiters.is_closed
+        assert len(publisher.errors) == 1
+        assert stream.end_reason is EndReason.GIVEN_AWAY
+        assert room.registry.give_away("alice") is None
 
 
 class TestClaims:
