@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -30,7 +30,7 @@ from streamd.process.log import configure_logging
 from streamd.process.service_manager import ServiceManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from streamd.process.config import Config
     from streamd.process.config.values import ListenAddress
@@ -112,22 +112,29 @@ class Supervisor:
             _ = config.admin.token.get_secret_value() or admin_token(config.data_dir)
             self._bind()
             self._crew = crew = Crew(self._count, self._spawn, self._welcome, now=loop.time, later=loop.call_later)
-            code = await crew.start()
-            if code is not None:
-                crew.begin_stop()
-                crew.signal_all(signal.SIGTERM)
-                await crew.stop()
-                return code
-            if not self._stop.is_set():
+            code = await self._until_stopped(crew.start())
+            if code is None and not self._stop.is_set():
                 self._open(lock)
                 await self._watch()
             self._manager.stopping()
             self._close_rtmp()
             crew.begin_stop()
             crew.signal_all(signal.SIGTERM)
-            code = await crew.stop()
+            ended = await crew.stop()
+        if code is not None:
+            return code
         log.info("server.stopped")
-        return code
+        return ended
+
+    async def _until_stopped(self, starting: Coroutine[Any, Any, int | None]) -> int | None:
+        """Wait for the start, or for a signal that comes before it is over."""
+        start, stop = asyncio.ensure_future(starting), asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return start.result() if start.done() else None
+        finally:
+            for each in (start, stop):
+                each.cancel()
 
     # -- start and stop ----------------------------------------------------------------------------
 
@@ -208,7 +215,7 @@ class Supervisor:
                 pass_fds=(theirs.fileno(),),
                 env=environment,
                 # Ctrl-C is for us alone; workers end when we say so.
-                process_group=0,
+                start_new_session=True,
             )
         return process, ours
 

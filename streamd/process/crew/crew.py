@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from streamd.process.crew.link import Link, close_all
@@ -78,7 +79,7 @@ class Crew:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.loads = Loads()
-        self.switchboard = Switchboard(later, self.kill)
+        self.switchboard = Switchboard(later)
         self._members = [_Member(number) for number in range(count)]
         self._spawn = spawn
         self._welcome = welcome
@@ -98,8 +99,10 @@ class Crew:
         """
         for numbers in (range(1), range(1, len(self._members))):
             for number in numbers:
-                self._first[number] = asyncio.get_running_loop().create_future()
-                self._tasks.append(asyncio.create_task(self._keep(self._members[number])))
+                first = self._first[number] = asyncio.get_running_loop().create_future()
+                task = asyncio.create_task(self._keep(self._members[number]))
+                task.add_done_callback(partial(_pass_on_fault, first))
+                self._tasks.append(task)
             for number in numbers:
                 code = await self._first[number]
                 if code is not None:
@@ -238,3 +241,11 @@ class Crew:
         if member.link is not None:
             member.link.close()
             member.link = None
+
+
+def _pass_on_fault(first: asyncio.Future[int | None], task: asyncio.Task[None]) -> None:
+    """Have a worker that could not be started at all end the start of the server."""
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        log.error("worker.failed", exc_info=fault)
+        if not first.done():
+            first.set_result(1)

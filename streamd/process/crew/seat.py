@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from streamd.process.crew.link import Link, close_all
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from streamd.process.crew.link import Message
 
@@ -74,7 +74,9 @@ class Seat:
         self._early: deque[tuple[Message, list[int]]] = deque(maxlen=EARLY_MAX)
         self._is_open = False
         self._take: Callable[[str, socket.socket], None] | None = None
-        self._on_line: Callable[[Any, socket.socket], None] | None = None
+        self._on_line: dict[str, Callable[[Any, socket.socket], None]] = {}
+        self._on_question: dict[str, Callable[[Any], Awaitable[Any]]] = {}
+        self._on_told: Callable[[str, str], Awaitable[None]] | None = None
         self._on_change: dict[str, list[Callable[[str, Any], None]]] = {}
         self._do: dict[str, Callable[[Message], Awaitable[Any]]] = {}
         self._doing: set[asyncio.Task[None]] = set()
@@ -92,16 +94,24 @@ class Seat:
         """Have a function given the sockets that are handed over, with the name of their door."""
         self._take = take
 
-    def on_line(self, take: Callable[[Any, socket.socket], None]) -> None:
-        """Have a function given the lines that other workers begin, with what each is about."""
-        self._on_line = take
+    def on_line(self, what: str, take: Callable[[Any, socket.socket], None]) -> None:
+        """Have a function given the lines that other workers begin about something, with the rest that they say."""
+        self._on_line[what] = take
+
+    def on_question(self, what: str, answer: Callable[[Any], Awaitable[Any]]) -> None:
+        """Have a function answer what other workers ask about something."""
+        self._on_question[what] = answer
+
+    def on_told(self, hear: Callable[[str, str], Awaitable[None]]) -> None:
+        """Have a function hear what other workers tell all, with its subject."""
+        self._on_told = hear
 
     def on_change(self, bucket: str, do: Callable[[str, Any], None]) -> None:
         """Have a function told of each change of a bucket."""
         self._on_change.setdefault(bucket, []).append(do)
 
     def on(self, what: str, do: Callable[[Message], Awaitable[Any]]) -> None:
-        """Have a function do what all are told (``act``, ``reload``) or answer what all are asked (``question``)."""
+        """Have a function do what the supervisor tells all (``reload``)."""
         self._do[what] = do
 
     def join(self) -> None:
@@ -138,6 +148,10 @@ class Seat:
             return told
         finally:
             del self._asked[number]
+
+    def tell(self, subject: str, text: str) -> bool:
+        """Tell all other workers something; returns whether it is under way."""
+        return self._link.send({"do": "tell", "subject": subject, "text": text})
 
     def connect(self, worker: int, about: object) -> socket.socket:
         """Begin a line to another worker; its end is closed there if it does not want it.
@@ -186,20 +200,31 @@ class Seat:
             case {"do": "take", "door": door} if files and self._take is not None:
                 self.taken += 1
                 self._take(door, _socket(files.pop(0)))
-            case {"do": "line", "about": about} if files and self._on_line is not None:
-                self._on_line(about, _socket(files.pop(0)))
+            case {"do": "line", "about": dict(about)} if files:
+                for what, rest in about.items():
+                    if files and what in self._on_line:
+                        self._on_line[what](rest, _socket(files.pop(0)))
+            case {"do": "told", "subject": str(subject), "text": str(text)} if self._on_told is not None:
+                self._begin(self._on_told(subject, text))
             case {"do": what, "ask": number}:
-                task = asyncio.create_task(self._answer(str(what), int(number), message))
-                self._doing.add(task)
-                task.add_done_callback(self._doing.discard)
+                self._begin(self._answer(str(what), int(number), message))
             case _:
                 pass
         close_all(files)
 
+    def _begin(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(doing)
+        self._doing.add(task)
+        task.add_done_callback(self._doing.discard)
+
     async def _answer(self, what: str, number: int, message: Message) -> None:
         word, answer = "failed", None
         try:
-            if (do := self._do.get(what)) is not None:
+            if what == "question":
+                for about, rest in message["about"].items():
+                    answer = await self._on_question[about](rest)
+                    word = "done"
+            elif (do := self._do.get(what)) is not None:
                 answer = await do(message)
                 word = "done"
         except Exception:

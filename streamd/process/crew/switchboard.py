@@ -2,8 +2,8 @@
 
 Messages of a worker, by ``do``; what needs an answer has an ``id``, which stands in the answer.
 
-``tell``     ``act``: for all other workers. Answered when each has said what became of it.
-``ask``      ``about``: a question to all other workers. Answered with what each said.
+``tell``     ``subject``, ``text``: for all other workers; not answered.
+``ask``      ``about``, and ``worker``: a question to one other worker, or to all. Answered with what each said.
 ``did``      ``ask``, ``word``, ``answer``: the answer to an act or a question.
 ``value``    ``bucket``, ``op``, ``key``, ``value``, ``last``: a look into the directory, or a change of it.
 ``connect``  ``worker``, ``about`` and one descriptor: the other end of a line, for one worker.
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Workers answer within milliseconds. One that hangs for longer is not to serve what the others have taken down: it is
-# killed.
+# Workers answer within milliseconds; an owner that is asked to give a channel away waits for two seconds of silence.
 ANSWER_S = 5.0
 BUCKETS = ("nodes", "streams")
 
@@ -48,14 +47,10 @@ class Switchboard:
 
     Args:
         later: Calls a function after so many seconds.
-        on_silent: Told of a worker that has not answered in time.
     """
 
-    def __init__(
-        self, later: Callable[[float, Callable[[], object]], object], on_silent: Callable[[int], object]
-    ) -> None:
+    def __init__(self, later: Callable[[float, Callable[[], object]], object]) -> None:
         self._later = later
-        self._on_silent = on_silent
         self._lines: dict[int, Line] = {}
         self._asked = Confirmations()
         self._buckets = {name: Values(partial(self._changed, name)) for name in BUCKETS}
@@ -71,18 +66,17 @@ class Switchboard:
         self._asked.note_gone(worker)
         self._buckets["nodes"].delete(node_name(worker))
 
-    def ask_all(
-        self, message: Message, on_all: Callable[[Asked], None], *, but: int | None = None, within_s: float = ANSWER_S
-    ) -> None:
+    def ask_all(self, message: Message, on_all: Callable[[Asked], None], *, within_s: float) -> None:
         """Say something to all workers, and have a function called when each has answered.
 
         Args:
             message: The words; ``ask`` is put in.
             on_all: Gets the answers.
-            but: A worker that is not asked.
-            within_s: Seconds for the answers; a worker that takes longer is reported as silent.
+            within_s: Seconds for the answers.
         """
-        workers = [worker for worker in self._lines if worker != but]
+        self._ask(message, [*self._lines], on_all, within_s)
+
+    def _ask(self, message: Message, workers: Sequence[int], on_all: Callable[[Asked], None], within_s: float) -> None:
         number = self._asked.ask(workers, on_all)
         for worker in workers:
             if not self._lines[worker].send({**message, "ask": number}):
@@ -90,8 +84,7 @@ class Switchboard:
 
         def give_up() -> None:
             for worker in self._asked.give_up(number):
-                log.error("worker.silent", extra={"worker": worker, "seconds": within_s})
-                self._on_silent(worker)
+                log.warning("worker.unanswering", extra={"worker": worker, "seconds": within_s})
 
         self._later(within_s, give_up)
 
@@ -107,11 +100,13 @@ class Switchboard:
             Those of them that were not passed on.
         """
         match message:
-            case {"do": "tell", "act": act, "id": asker}:
-                told = partial(self._answer, worker, asker)
-                self.ask_all({"do": "act", "act": act}, told, but=worker)
+            case {"do": "tell", "subject": subject, "text": text}:
+                for other, line in self._lines.items():
+                    if other != worker:
+                        line.send({"do": "told", "subject": subject, "text": text})
             case {"do": "ask", "about": about, "id": asker}:
-                self.ask_all({"do": "question", "about": about}, partial(self._answer, worker, asker), but=worker)
+                asked = [other for other in self._lines if other != worker and message.get("worker", other) == other]
+                self._ask({"do": "question", "about": about}, asked, partial(self._answer, worker, asker), ANSWER_S)
             case {"do": "did", "ask": int(number), "word": word}:
                 self._asked.note(number, worker, Word(word), message.get("answer"))
             case {"do": "value", "bucket": bucket, "op": op, "id": asker} if bucket in self._buckets:
@@ -144,7 +139,10 @@ class Switchboard:
                     return {"conflict": True}
                 return {"revision": revision}
             case "delete":
-                values.delete(key)
+                try:
+                    values.delete(key, int(message["last"]))
+                except Conflict:
+                    return {"conflict": True}
             case _:
                 pass
         return {}

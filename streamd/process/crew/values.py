@@ -70,8 +70,19 @@ class Values:
         self._on_change(key, new)
         return new.revision
 
-    def delete(self, key: str) -> None:
-        """Remove a value."""
+    def delete(self, key: str, last: int | None = None) -> None:
+        """Remove a value.
+
+        Args:
+            key: Its name.
+            last: Its revision; None for whatever it is.
+
+        Raises:
+            Conflict: It has another.
+        """
+        stored = self._stored.get(key)
+        if last is not None and stored is not None and stored.revision != last:
+            raise Conflict
         if self._stored.pop(key, None) is not None:
             self._revision += 1
             self._on_change(key, None)

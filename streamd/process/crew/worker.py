@@ -111,7 +111,7 @@ class WorkerSeat:
         seat.on_take(lambda door, sock: takes[door](sock))
         if welcome.is_first:
             await admin.open(token, seat.admin)
-            seat.on_line(lambda about, sock: self._take_web(public, about, sock))
+            seat.on_line("web", lambda about, sock: self._take_web(public, about, sock))
         else:
             public.hand_on_to(self._hand_on)
         return Addresses(welcome.rtmp, welcome.rtmps, welcome.http, welcome.admin)
@@ -147,9 +147,9 @@ class WorkerSeat:
 
     def _take_web(self, public: PublicDoor, about: Any, sock: socket.socket) -> None:
         match about:
-            case {"web": {"peer": [str(), int()], "tls": bool()} as viewer}:
+            case {"peer": [str(), int()], "tls": bool()}:
                 protocol = public.viewer_connection()
-                self._keep(asyncio.create_task(web_relay.take(sock, viewer, protocol)))
+                self._keep(asyncio.create_task(web_relay.take(sock, about, protocol)))
             case _:
                 sock.close()
 
