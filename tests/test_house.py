@@ -41,6 +41,7 @@ NEIGHBOURS = {
     ("services/operators", "services/audit"),
     ("services/operators", "services/keys"),
     ("services/operators", "services/store"),
+    ("services/cluster", "services/keys"),
     ("services/cluster", "services/live"),
     ("services/events", "services/bounds"),
     ("services/live", "services/bounds"),

@@ -411,6 +411,10 @@ class KvDirectory:
         """All channels that are live, as they were heard last."""
         return [known.entry for known in self._known.values() if self.tenure(known.entry) is Tenure.LIVE]
 
+    def entries(self) -> Iterable[StreamEntry]:
+        """All channels that are known, also those that have ended."""
+        return [known.entry for known in self._known.values()]
+
     def tenure(self, entry: StreamEntry) -> Tenure:
         """How a channel is owned now: one whose owner is gone is left, and one that is left ends with time."""
         if entry.tenure is Tenure.ENDED:
@@ -603,6 +607,24 @@ class KvDirectory:
                 changed_ms=self._now_ms(),
             ),
         )
+
+    async def disown(self, name: str) -> None:
+        """Give a channel back that stands under this node's name without being its own: a claim that had no answer.
+
+        Raises:
+            ClusterUnavailableError: It could not be written.
+        """
+        kept = await self._streams.get(name)
+        entry = decode_stream(name, kept.value) if kept is not None else None
+        if kept is None or entry is None or entry.session != self.me.session or entry.tenure is not Tenure.LIVE:
+            return
+        if name in self._owned:
+            return
+        tenure = Tenure.LEFT if entry.record is not None else Tenure.ENDED
+        with contextlib.suppress(ConflictError):
+            await self._streams.update(
+                name, encode(replace(entry, tenure=tenure, changed_ms=self._now_ms())), kept.revision
+            )
 
     async def settle(self) -> None:
         """Wait until what was given back is written, as far as it can be."""
