@@ -76,7 +76,7 @@ class Seat:
         self._take: Callable[[str, socket.socket], None] | None = None
         self._on_line: dict[str, Callable[[Any, socket.socket], None]] = {}
         self._on_question: dict[str, Callable[[Any], Awaitable[Any]]] = {}
-        self._on_told: Callable[[str, str], Awaitable[None]] | None = None
+        self._on_told: Callable[[str, str], Coroutine[Any, Any, None]] | None = None
         self._on_change: dict[str, list[Callable[[str, Any], None]]] = {}
         self._do: dict[str, Callable[[Message], Awaitable[Any]]] = {}
         self._doing: set[asyncio.Task[None]] = set()
@@ -102,7 +102,7 @@ class Seat:
         """Have a function answer what other workers ask about something."""
         self._on_question[what] = answer
 
-    def on_told(self, hear: Callable[[str, str], Awaitable[None]]) -> None:
+    def on_told(self, hear: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:
         """Have a function hear what other workers tell all, with its subject."""
         self._on_told = hear
 
@@ -144,7 +144,7 @@ class Seat:
             if not self._link.send({**message, "id": number}, files):
                 raise ConnectionError("the supervisor is gone")
             async with asyncio.timeout(ANSWER_S_MAX):
-                told = await answer
+                told: Message = await answer
             return told
         finally:
             del self._asked[number]
