@@ -69,6 +69,7 @@ NEIGHBOURS = {
     ("services/recording", "services/store"),
     ("services/storage", "services/events"),
     ("services/storage", "services/recording"),
+    ("doors/cluster", "doors/delivery"),
     ("doors/delivery", "doors/tls"),
     ("doors/ingest", "doors/tls"),
     ("doors/web", "doors/delivery"),

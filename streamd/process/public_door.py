@@ -67,9 +67,12 @@ class PublicDoor:
         self._services = services
         self._sessions = sessions
         admissions = services.verifier.admissions
-        self._channels = PublicChannels(
-            services.registry, admissions.is_dark, admissions.is_listed, services.playback.gate
-        )
+        gate = services.playback.gate
+        self._channels: PublicChannels
+        if services.cluster is not None:
+            self._channels = services.cluster.channels(admissions.is_dark, admissions.is_listed, gate)
+        else:
+            self._channels = PublicChannels(services.registry, admissions.is_dark, admissions.is_listed, gate)
         self._entrance = WebEntrance(services.playback.gate, services.viewer_hook)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)

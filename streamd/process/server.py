@@ -63,10 +63,12 @@ class Server:
         self.config = config
         self._seat = seat
         self._sender = outgoing(config)
-        own_name = str if seat is None else seat.own_name
-        self.services = Services(config, clock or SystemClock(), self._sender, own_name)
+        self.services = Services(config, clock or SystemClock(), self._sender, seat)
         self._doors = Doors(
-            config, self.services, lambda: "the server is stopping" if self._is_stopping else None, own_name
+            config,
+            self.services,
+            lambda: "the server is stopping" if self._is_stopping else None,
+            str if seat is None else seat.own_name,
         )
         self._resources = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -148,6 +150,9 @@ class Server:
         watched = [channel for channel in registry.channels() if any(channel.viewers.values())]
         if not self._ends.is_set():
             await self._doors.close_encoders(ServerRestartsError())
+            if self.services.cluster is not None:
+                # Other nodes go on with the streams, at once.
+                await self.services.cluster.node.give_all_away()
             # It is written before viewers are served, as the process may be killed then.
             await self.services.save_restart_record()
             await self._drain(watched, self._ends)

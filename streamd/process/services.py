@@ -10,7 +10,7 @@ import os
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.doors.outgoing.http_sender import HttpSender
@@ -75,12 +75,13 @@ from streamd.services.recording.storyboarder import Storyboarder
 from streamd.services.storage.object_storage import ObjectStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AsyncExitStack
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.process.cluster import ClusterRoom
     from streamd.process.config import Config
+    from streamd.process.crew.worker import WorkerSeat
     from streamd.services.events.event import Event
     from streamd.services.live.stream_options import StreamOptions
     from streamd.services.recording.records import RecordingRecord
@@ -99,7 +100,7 @@ class Services:
         config: All of the configuration.
         clock: Where time comes from.
         sender: Makes the requests of webhooks and hooks, and for key sets.
-        own_name: Names a file of the data directory that is this process's own.
+        seat: Its place among the workers of one server; None for a server that is one process.
 
     Attributes:
         clock: As given.
@@ -127,12 +128,14 @@ class Services:
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
         targets: Finds what a text names.
+        cluster: This node among others; None where it is alone.
         moderation: What is reported, decided and shown to the public; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, sender: HttpSender, own_name: Callable[[str], str] = str) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: HttpSender, seat: WorkerSeat | None = None) -> None:
         self.clock = clock
         self._config = config
+        own_name = seat.own_name if seat is not None else str
         self.metrics = metrics = Metrics()
         self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
@@ -255,6 +258,17 @@ class Services:
                 is_needed=self._is_media_needed,
             )
             self.recorder.attach(self.storage)
+        self.cluster: ClusterRoom | None = None
+        claims: dict[str, Any] = {}
+        if seat is not None:
+            self.cluster = seat.room(config, clock, metrics)
+            claims["ask_for_name"] = self.cluster.claim
+        elif config.cluster.nats_url.get_secret_value():
+            # A server that is alone loads none of it.
+            from streamd.process import cluster
+
+            self.cluster = cluster.ClusterRoom(config, clock, metrics)
+            claims["ask_for_name"] = self.cluster.claim
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,
@@ -265,6 +279,7 @@ class Services:
             is_admissible=self.verifier.admissions.may_publish,
             tell=tell_of_streams,
             take_place=self.machine.memory.admit,
+            **claims,
         )
         metrics.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
@@ -279,6 +294,14 @@ class Services:
             )  # fmt: skip
             metrics.acts_waiting.set_function(lambda: len(takedowns) + rooms.enforcement.unwritten)
             self.machine.accounts.add_store(lambda: rooms.evidence.held_bytes)
+        if self.cluster is not None:
+            from streamd.process.cluster_truth import ClusterTruth
+
+            truth = ClusterTruth(
+                self._store, self.verifier, lambda: self.moderation.enforcement if self.moderation is not None else None
+            )
+            self.cluster.attach(self.registry, truth, self._budget)
+            self.machine.accounts.add_store(lambda: self.cluster.node.edges.held_bytes if self.cluster else 0)
         self._restart_record = RestartRecordFile(config.data_dir / own_name(RESTART_RECORD_NAME))
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
@@ -337,7 +360,11 @@ class Services:
         resources.push_async_callback(self.exports.close)
         self.storyboarder.start()
         resources.push_async_callback(self.storyboarder.close)
-        self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
+        left = self._restart_record.load()
+        if self.cluster is not None:
+            # What this node has left stands in the directory, and may be another's by now.
+            left = replace(left, streams=())
+        self.registry.restore(left, self._restart_record.last_alive_at())
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)
@@ -348,6 +375,8 @@ class Services:
             await self.moderation.open(resources)
         else:
             await warn_of_what_is_shown_again(self._store.database)
+        if self.cluster is not None:
+            await self.cluster.open(resources)
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
@@ -380,7 +409,12 @@ class Services:
     def _stream_options(self, config: Config) -> StreamOptions:
         """The options of live streams, with what records them."""
         options = stream_options(config)
-        return replace(options, outputs=(*options.outputs, self.recorder.output, self.past_recorder.output))
+        outputs = (*options.outputs, self.recorder.output, self.past_recorder.output)
+        if self.cluster is not None:
+            from streamd.services.cluster.feed import FeedOutput
+
+            outputs = (*outputs, FeedOutput)
+        return replace(options, outputs=outputs)
 
     def _note_stream(self, event: Event) -> None:
         """Tell of a stream, and have it remembered as one that can be reported."""
@@ -401,6 +435,8 @@ class Services:
     async def sweep(self) -> None:
         """Do what is due once a second."""
         await self.registry.sweep()
+        if self.cluster is not None:
+            self.cluster.look()
         self.recorder.look()
         self.exports.look()
         self.past_recorder.look()

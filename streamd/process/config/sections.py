@@ -26,7 +26,10 @@ from streamd.process.config.values import (
     Ladder,
     Listen,
     ListenAddress,
+    NatsUrl,
     Networks,
+    NodeName,
+    NodeUrl,
     OptionalListen,
     PublicUrl,
     ReceiverUrl,
@@ -347,6 +350,39 @@ class KeysConfig(Section):
     """`postgresql+asyncpg://user:password@host/database`. Empty: SQLite, in `data_dir/streamd.db`."""
 
 
+class ClusterConfig(Section):
+    """Many machines, one service; `docs/cluster.md` says how."""
+
+    nats_url: NatsUrl = SecretStr("")
+    """Servers of NATS with JetStream, such as `nats://10.0.0.2:4222`, several separated by commas; over it the nodes
+    know of each other. It needs `keys.database_url`, `secret_file`, `listen` and `advertise`, and
+    `pip install 'streamd[cluster]'`. Empty: one machine."""
+    nats_credentials_file: str = ""
+    """Credentials of NATS' user (`.creds`). Empty: none, or those in `nats_url`. A relative path starts at this
+    file."""
+    node: NodeName = ""
+    """Name of this node, of its own in the cluster. Empty: the machine's."""
+    region: Annotated[str, Field(max_length=64)] = ""
+    """Where it stands, for people."""
+    listen: OptionalListen = None
+    """Address for other nodes, which fetch streams there: `host:port`. Keep it off the internet."""
+    advertise: NodeUrl = ""
+    """URL at which they reach it, such as `http://10.0.0.11:8082`."""
+    secret_file: str = ""
+    """File with a secret of 16 bytes or more, the same for all nodes; the server alone should be able to read it. A
+    relative path starts at this file."""
+    lease_s: Annotated[float, Field(ge=2, le=60)] = 6
+    """Seconds after which a node that is not heard of is gone, and its streams may go on elsewhere. The same for all
+    nodes."""
+    role: Literal["all", "origin", "edge"] = "all"
+    """`all`; `origin`, which serves viewers of its own streams alone; or `edge`, which takes no publishers."""
+    on_isolation: Literal["keep", "stop"] = "keep"
+    """What a node does that cannot read the database for `isolation_s`, and may have missed a takedown: `keep` serves
+    on, `stop` does not."""
+    isolation_s: Annotated[float, Field(ge=5, le=86_400)] = 30
+    """Seconds until then."""
+
+
 class ObsConfig(Section):
     """The ladder that OBS encodes when its user switches on multitrack video: several tracks, one for each variant."""
 
@@ -625,6 +661,7 @@ class Config(Section):
     playback: PlaybackConfig = PlaybackConfig()
     moderation: ModerationConfig = ModerationConfig()
     keys: KeysConfig = KeysConfig()
+    cluster: ClusterConfig = ClusterConfig()
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     publish_hook: PublishHookConfig = PublishHookConfig()
@@ -696,6 +733,8 @@ PATHS = [
     ("recording", "dir"),
     ("storage", "secret_access_key_file"),
     ("playback", "geoip_file"),
+    ("cluster", "nats_credentials_file"),
+    ("cluster", "secret_file"),
     *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key")),
 ]
 

@@ -79,6 +79,39 @@ def _check_public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_nats_url(value: SecretStr) -> SecretStr:
+    for url in filter(None, (each.strip() for each in value.get_secret_value().split(","))):
+        parts = _split_url(url)
+        if parts is None or parts.scheme not in ("nats", "tls") or not parts.hostname:
+            raise ValueError("write nats://host:port or tls://host:port, several separated by commas")
+    return value
+
+
+def _check_node_name(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+        raise ValueError("write up to 63 small letters, digits and -, as in a host's name")
+    return value
+
+
+def _check_node_url(value: str) -> str:
+    parts = _split_url(value) if value else None
+    if value and (
+        parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query
+    ):
+        raise ValueError("write http://host:port, where the other nodes reach cluster.listen")
+    return value
+
+
+def _split_url(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        # Reading it finds one that is none.
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
 def _check_database_url(value: SecretStr) -> SecretStr:
     if value.get_secret_value():
         from sqlalchemy.engine import make_url
@@ -228,6 +261,9 @@ OptionalListen = Annotated[
     PlainSerializer(lambda value: "" if value is None else str(value)),
 ]
 Workers = Annotated[int | str, BeforeValidator(_parse_workers), AfterValidator(_check_workers)]
+NatsUrl = Annotated[SecretStr, AfterValidator(_check_nats_url)]
+NodeName = Annotated[str, AfterValidator(_check_node_name)]
+NodeUrl = Annotated[str, AfterValidator(_check_node_url)]
 PublicUrl = Annotated[str, AfterValidator(_check_public_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
 Token = Annotated[SecretStr, AfterValidator(_check_token)]
