@@ -4,11 +4,11 @@ Method: all servers at the same time on core 0, so that the machine's other work
 program in clear text, the program over TLS (once for each ``--tree``), and for ``hls`` nginx with the same segments on
 tmpfs, in clear text and over TLS, with the same certificate and OpenSSL. Each of ours has one stream of 2.5 Mb/s
 (720p30, 2 s GOPs, 500 ms parts). On core 1 are the publishers and the viewers, by the generator that is named with
-``--viewload`` (as for ``delivery.py``, with ``-t`` for TLS and ``-c`` for viewers that take bodies out of the kernel, as
-those over TLS have to). CPU is the kernel's account of each process
+``--viewload`` (as for ``delivery.py``, with ``-t`` for TLS and ``-c`` for viewers that take bodies out of the kernel,
+as those over TLS have to). CPU is the kernel's account of each process
 (``/proc/PID/task/*/schedstat``) over the same windows; what the stream costs without viewers is measured before they
-come and taken off. ``dropped`` is a server in clear text whose viewers leave bodies in the kernel (``MSG_TRUNC``), as in
-``delivery.py``: the loopback then hands the core that sends its own pages back, which no network does.
+come and taken off. ``dropped`` is a server in clear text whose viewers leave bodies in the kernel (``MSG_TRUNC``), as
+in ``delivery.py``: the loopback then hands the core that sends its own pages back, which no network does.
 
 Left out: handshakes, which are before the windows; memory (``silent.py``); HTTP/2, which neither speaks here.
 

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd import __version__
 from streamd.doors.cluster.channels import ClusterChannels
@@ -39,6 +39,15 @@ if TYPE_CHECKING:
     from streamd.services.live.waiters import WaiterBudget
     from streamd.services.metrics import Metrics
     from streamd.services.playback.gate import PlaybackGate
+
+
+class FeedDoor(Protocol):
+    """Where other nodes follow this one's channels."""
+
+    @property
+    def followers(self) -> int:
+        """Feeds that are followed now."""
+
 
 EDGE_ONLY = "This server takes no broadcasts. Use the address of the service."
 
@@ -106,7 +115,8 @@ class ClusterRoom:
             lease_s=cluster.lease_s,
         )
         self._node: ClusterNode | None = None
-        self._server: NodeServer | None = None
+        self._lease_s = cluster.lease_s
+        self._server: FeedDoor | None = None
         self._registry: LiveRegistry | None = None
 
     @property
@@ -160,16 +170,9 @@ class ClusterRoom:
             truth,
             clock=self._clock,
             metrics=self._metrics,
-            lease_s=self._config.cluster.lease_s,
+            lease_s=self._lease_s,
         )
-        self._server = NodeServer(
-            self._secret,
-            self._me.node,
-            self._clock,
-            find=self._find_feed,
-            do=self._bus.do,
-            give=self._node.give_to,
-        )
+        self._server = self._make_server()
         self._metrics.followers.set_function(lambda: self._server.followers if self._server is not None else 0)
 
     def channels(
@@ -197,13 +200,14 @@ class ClusterRoom:
         """
         listen = self._config.cluster.listen
         assert listen is not None, "the configuration was checked"
-        assert self._server is not None, "attached"
+        server = self._server
+        assert isinstance(server, NodeServer), "attached"
         await self._client.start()
         resources.push_async_callback(self._client.close)
-        resources.push_async_callback(self._server.close)
+        resources.push_async_callback(server.close)
         try:
             try_address(listen)
-            await self._server.start(listen.host or None, listen.port)
+            await server.start(listen.host or None, listen.port)
         except OSError as exc:
             raise cannot_bind("cluster.listen", listen, exc) from exc
         self._bus.listen()
@@ -221,8 +225,17 @@ class ClusterRoom:
             )
         resources.push_async_callback(self.node.close)
         await self.node.beat()
-        task = asyncio.create_task(self.node.run())
-        resources.push_async_callback(_cancel, task)
+        keep_beating(self.node, resources)
+
+    def _make_server(self) -> FeedDoor:
+        return NodeServer(
+            self._secret,
+            self._me.node,
+            self._clock,
+            find=self._find_feed,
+            do=self._bus.do,
+            give=self.node.give_to,
+        )
 
     def look(self) -> None:
         """Do what is due once a second."""
@@ -243,6 +256,11 @@ class ClusterRoom:
     def _note_deaf(self) -> None:
         self.permit.note_deaf()
         self.directory.note_deaf()
+
+
+def keep_beating(node: ClusterNode, resources: AsyncExitStack) -> None:
+    """Have a node renew its lease until it leaves."""
+    resources.push_async_callback(_cancel, asyncio.create_task(node.run()))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -11,6 +11,7 @@ import structlog
 
 from streamd.process.config import ListenAddress
 from streamd.process.crew import web_relay
+from streamd.process.crew.room import WorkersRoom
 from streamd.process.crew.seat import Seat
 from streamd.process.doors import Addresses
 from streamd.process.run import EXIT_OK, run_until_stopped
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from streamd.clock import Clock
     from streamd.doors.ingest.listener import RtmpListener
     from streamd.process.admin_door import AdminDoor
     from streamd.process.config import Config
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from streamd.process.guards import Guards
     from streamd.process.public_door import PublicDoor
     from streamd.process.server import Server
+    from streamd.services.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +70,8 @@ class WorkerSeat:
 
     def __init__(self, number: int, sock: socket.socket, read_again: Callable[[], Config]) -> None:
         self.number = number
-        self._sock = sock
         self._read_again = read_again
-        self.seat: Seat
+        self.seat = Seat(sock)
         self._rtmp: RtmpListener | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -78,9 +80,12 @@ class WorkerSeat:
         path = PurePath(name)
         return name if not self.number else f"{path.stem}.w{self.number}{path.suffix}"
 
+    def room(self, config: Config, clock: Clock, metrics: Metrics) -> WorkersRoom:
+        """Make its part among the others."""
+        return WorkersRoom(config, clock, metrics, self.seat, self.number)
+
     async def open(self, server: Server) -> None:
         """Hear who we are; what all are told from now on waits until we can do it."""
-        self.seat = Seat(self._sock)
         await self.seat.open()
 
         async def reload(_: Message) -> None:
