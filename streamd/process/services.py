@@ -301,6 +301,10 @@ class Services:
                 self._store, self.verifier, lambda: self.moderation.enforcement if self.moderation is not None else None
             )
             self.cluster.attach(self.registry, truth, self._budget)
+            self.keys.announce = self.cluster.node.tell
+            if self.moderation is not None:
+                enforcement = self.moderation.enforcement
+                enforcement.takedowns.announce = enforcement.blocks.announce = self.cluster.node.tell
             self.machine.accounts.add_store(lambda: self.cluster.node.edges.held_bytes if self.cluster else 0)
         self._restart_record = RestartRecordFile(config.data_dir / own_name(RESTART_RECORD_NAME))
         self._stopped_at: datetime | None = None

@@ -209,6 +209,10 @@ class ClusterNode:
         """
         act_kind = ActKind(kind)
         self._end_remote(act_kind, subject)
+        if not is_written and act_kind in (ActKind.TAKEDOWN, ActKind.BLOCK):
+            # What it is about stands in the database alone: others read it there when it is written.
+            me = self.directory.me.node
+            return {node.node: "done" if node.node == me else "failed" for node in self.directory.nodes()}
         answers = await self.bus.tell(act_kind, subject, is_written=is_written)
         return {node: answer.value for node, answer in sorted(answers.items())}
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from streamd.errors import StoreUnavailableError
 from streamd.services.audit.audit_log import entry_of
 from streamd.services.events.event import Event, EventType
+from streamd.services.keys.announce import Announce, alone
 from streamd.services.keys.bars import Held
 from streamd.services.keys.request import checked_reason
 from streamd.services.moderation.act_details import ActDetails
@@ -114,6 +115,8 @@ class Takedowns:
         self._fingerprint: tuple[object, ...] = ()
         self._changes = 0
         self._acts: set[asyncio.Task[TakedownResult]] = set()
+        self.announce: Announce = alone
+        """Tells the other nodes of a cluster of takedowns."""
 
     def __len__(self) -> int:
         """How many stand."""
@@ -233,6 +236,7 @@ class Takedowns:
         self._tell(
             Event(EventType.TAKEDOWN_RESTORED, now, self._about(restored) | {"by": actor.name, "reason": reason})
         )
+        await self.announce("takedown", takedown_id, True)
         # A cache has kept the refusals for a second.
         faults = await self._tell_caches(target)
         return RestoreResult(restored, self._still_dark_by(target), faults)
@@ -304,7 +308,8 @@ class Takedowns:
         )
         told: dict[str, Value] = {"by": takedown.made_by, "closed": closed}
         self._tell(Event(EventType.TAKEDOWN_MADE, takedown.made_at, self._about(takedown) | told))
-        return TakedownResult(takedown, tuple(closed), took_s, unwritten, faults)
+        nodes = await self.announce("takedown", takedown.id, not unwritten)
+        return TakedownResult(takedown, tuple(closed), took_s, unwritten, faults, nodes)
 
     async def _tell_caches(self, target: Target) -> tuple[CacheFault, ...]:
         if not self._purge.has_caches:
