@@ -72,7 +72,7 @@ class AdminDoor:
         index = services.recorder.index
         self._console = Console(
             clock=services.clock,
-            streams=services.registry,
+            streams=services.streams,
             history=services.history,
             revision=lambda: services.keys.revision + index.edits + index.begun_or_ended,
             public_origin=public_origin,
@@ -174,8 +174,9 @@ class AdminDoor:
         playback = PlaybackDesk(services.playback, services.clock)
         return admin_app(
             keys=services.keys,
-            streams=services.registry,
+            streams=services.streams,
             metrics=services.metrics.registry,
+            merged=services.workers.merged_metrics if services.workers is not None else None,
             token=token,
             rtmp_urls=config.rtmp_urls,
             console=self._console,

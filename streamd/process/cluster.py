@@ -20,10 +20,11 @@ from streamd.services.cluster.act import is_node_name
 from streamd.services.cluster.cluster_metrics import ClusterMetrics
 from streamd.services.cluster.edges import Edges
 from streamd.services.cluster.entries import NodeEntry, Role
-from streamd.services.cluster.feed import FeedOutput
+from streamd.services.cluster.feed import FeedOpener, FeedOutput
 from streamd.services.cluster.kv_directory import KvDirectory
 from streamd.services.cluster.node import ClusterNode
 from streamd.services.cluster.permit import Permit
+from streamd.services.cluster.wire import Peers
 from streamd.services.cluster.wire_bus import WireBus
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from streamd.services.live.waiters import WaiterBudget
     from streamd.services.metrics import Metrics
     from streamd.services.playback.gate import PlaybackGate
+
+
+class NodeLink(FeedOpener, Peers, Protocol):
+    """What is asked of one node."""
 
 
 class FeedDoor(Protocol):
@@ -87,7 +92,8 @@ class ClusterRoom:
             isolation_s=cluster.isolation_s,
             keeps_on=cluster.on_isolation == "keep",
         )
-        self._client = NodeClient(secret, name, clock)
+        client = NodeClient(secret, name, clock)
+        self._client: NodeLink = client
         self._secret = secret
         self._link = NatsLink(
             parse_urls(cluster.nats_url.get_secret_value()),
@@ -104,12 +110,12 @@ class ClusterRoom:
             permit=self.permit,
             lease_s=cluster.lease_s,
             reconnect_window_s=config.live.reconnect_window_s,
-            ask_to_yield=self._client.ask_to_yield,
+            ask_to_yield=client.ask_to_yield,
         )
         self._bus = WireBus(
             self.directory,
             self._link,
-            self._client,
+            client,
             clock=clock,
             metrics=self._metrics,
             lease_s=cluster.lease_s,
@@ -202,8 +208,10 @@ class ClusterRoom:
         assert listen is not None, "the configuration was checked"
         server = self._server
         assert isinstance(server, NodeServer), "attached"
-        await self._client.start()
-        resources.push_async_callback(self._client.close)
+        client = self._client
+        assert isinstance(client, NodeClient), "made here"
+        await client.start()
+        resources.push_async_callback(client.close)
         resources.push_async_callback(server.close)
         try:
             try_address(listen)

@@ -79,8 +79,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.doors.web.live_streams import LiveStreams
     from streamd.process.cluster import ClusterRoom
     from streamd.process.config import Config
+    from streamd.process.crew.roll import Roll
     from streamd.process.crew.worker import WorkerSeat
     from streamd.services.events.event import Event
     from streamd.services.live.stream_options import StreamOptions
@@ -129,6 +131,8 @@ class Services:
         posters: Draws pictures of live channels; None where it is switched off.
         targets: Finds what a text names.
         cluster: This node among others; None where it is alone.
+        workers: What is known of the other workers of this server; None where there are none.
+        streams: The live streams, those of other workers included.
         moderation: What is reported, decided and shown to the public; None where it is switched off.
     """
 
@@ -306,6 +310,10 @@ class Services:
                 enforcement = self.moderation.enforcement
                 enforcement.takedowns.announce = enforcement.blocks.announce = self.cluster.node.tell
             self.machine.accounts.add_store(lambda: self.cluster.node.edges.held_bytes if self.cluster else 0)
+        self.workers: Roll | None = None
+        self.streams: LiveStreams = self.registry
+        if seat is not None and self.cluster is not None:
+            self.streams = self.workers = seat.roll(self.registry, self.cluster, metrics)
         self._restart_record = RestartRecordFile(config.data_dir / own_name(RESTART_RECORD_NAME))
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)

@@ -25,6 +25,7 @@ from streamd.process.config import secrets_of
 from streamd.process.crew import link as lines
 from streamd.process.crew import ports
 from streamd.process.crew.crew import Crew
+from streamd.process.crew.kept_entries import KeptEntries
 from streamd.process.data_dir import RunningServer, ServerLock, admin_token, prepare_data_dir
 from streamd.process.log import configure_logging
 from streamd.process.service_manager import ServiceManager
@@ -112,15 +113,18 @@ class Supervisor:
             _ = config.admin.token.get_secret_value() or admin_token(config.data_dir)
             self._bind()
             self._crew = crew = Crew(self._count, self._spawn, self._welcome, now=loop.time, later=loop.call_later)
+            kept = KeptEntries(config.data_dir, crew.switchboard)
+            kept.load()
             code = await self._until_stopped(crew.start())
             if code is None and not self._stop.is_set():
                 self._open(lock)
-                await self._watch()
+                await self._watch(kept)
             self._manager.stopping()
             self._close_rtmp()
             crew.begin_stop()
             crew.signal_all(signal.SIGTERM)
             ended = await crew.stop()
+            await kept.save()
         if code is not None:
             return code
         log.info("server.stopped")
@@ -172,13 +176,14 @@ class Supervisor:
                 loop.remove_reader(listener.fileno())
                 listener.close()
 
-    async def _watch(self) -> None:
+    async def _watch(self, kept: KeptEntries) -> None:
         """Look at the workers once a second, until a signal comes."""
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), LOOK_INTERVAL_S)
             if self._crew.look():
                 self._manager.alive()
+            await kept.save()
 
     def _end(self) -> None:
         if self._stop.is_set():

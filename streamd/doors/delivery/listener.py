@@ -44,7 +44,7 @@ async def listen(
         host,
         port,
         backlog=ACCEPT_BACKLOG,
-        **({"reuse_port": True} if shares_port else {}),
+        reuse_port=shares_port or None,
     )
     for listener in server.sockets:
         bound_kernel_bytes(listener)

@@ -19,7 +19,7 @@ from streamd.process.crew.confirmations import Asked, Confirmations, Word
 from streamd.process.crew.values import Conflict, Stored, Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from streamd.process.crew.link import Message
 
@@ -54,6 +54,19 @@ class Switchboard:
         self._lines: dict[int, Line] = {}
         self._asked = Confirmations()
         self._buckets = {name: Values(partial(self._changed, name)) for name in BUCKETS}
+
+    @property
+    def revision(self) -> int:
+        """Grows with each change of a channel's entry."""
+        return self._buckets["streams"].revision
+
+    def kept(self) -> dict[str, str]:
+        """The channels' entries, for the supervisor after this one."""
+        return {key: stored.value.decode() for key, stored in self._buckets["streams"].all().items()}
+
+    def restore(self, kept: Mapping[str, str]) -> None:
+        """Go on with the entries that the supervisor before this one kept; before any worker is there."""
+        self._buckets["streams"].restore({key: value.encode() for key, value in kept.items()})
 
     def join(self, worker: int, line: Line) -> None:
         """A worker is there, and is told of all from now on."""

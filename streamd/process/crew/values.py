@@ -46,6 +46,17 @@ class Values:
         """Read all of them."""
         return self._stored
 
+    def restore(self, values: Mapping[str, bytes]) -> None:
+        """Have the values that the supervisor before this one had; nobody is told."""
+        for key, value in values.items():
+            self._revision += 1
+            self._stored[key] = Stored(value, self._revision)
+
+    @property
+    def revision(self) -> int:
+        """Grows with each change."""
+        return self._revision
+
     def put(self, key: str, value: bytes, last: int) -> int:
         """Write a value in place of one.
 

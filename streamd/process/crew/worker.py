@@ -11,6 +11,7 @@ import structlog
 
 from streamd.process.config import ListenAddress
 from streamd.process.crew import web_relay
+from streamd.process.crew.roll import Roll
 from streamd.process.crew.room import WorkersRoom
 from streamd.process.crew.seat import Seat
 from streamd.process.doors import Addresses
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.ingest.listener import RtmpListener
     from streamd.process.admin_door import AdminDoor
+    from streamd.process.cluster import ClusterRoom
     from streamd.process.config import Config
     from streamd.process.crew.link import Message
     from streamd.process.guards import Guards
     from streamd.process.public_door import PublicDoor
     from streamd.process.server import Server
+    from streamd.services.live.registry import LiveRegistry
     from streamd.services.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ class WorkerSeat:
         self._read_again = read_again
         self.seat = Seat(sock)
         self._rtmp: RtmpListener | None = None
+        self._roll: Roll | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def own_name(self, name: str) -> str:
@@ -83,6 +87,11 @@ class WorkerSeat:
     def room(self, config: Config, clock: Clock, metrics: Metrics) -> WorkersRoom:
         """Make its part among the others."""
         return WorkersRoom(config, clock, metrics, self.seat, self.number)
+
+    def roll(self, registry: LiveRegistry, room: ClusterRoom, metrics: Metrics) -> Roll:
+        """Know of the streams of the others, and tell them of ours."""
+        self._roll = Roll(self.seat, self.number, registry, room.node.edges, metrics.registry)
+        return self._roll
 
     async def open(self, server: Server) -> None:
         """Hear who we are; what all are told from now on waits until we can do it."""
@@ -125,6 +134,8 @@ class WorkerSeat:
         """Serve until the supervisor is gone, or a signal cancels it."""
         seat = self.seat
         seat.begin()
+        if self._roll is not None and seat.welcome.is_first:
+            self._keep(asyncio.create_task(self._roll.run()))
         while not seat.gone.is_set():
             seat.tell_load(self._rtmp.open_connections if self._rtmp is not None else 0)
             try:

@@ -93,6 +93,7 @@ def admin_app(
     keys: KeyService,
     streams: LiveStreams,
     metrics: CollectorRegistry,
+    merged: Callable[[bytes], Awaitable[bytes]] | None = None,
     token: str,
     rtmp_urls: Sequence[str],
     console: Console,
@@ -114,6 +115,7 @@ def admin_app(
         keys: The key service.
         streams: The live streams.
         metrics: Shown at ``/metrics``.
+        merged: Puts those of other processes of this server with them; None where there are none.
         token: Root's, for all that the API has.
         rtmp_urls: The server addresses for broadcasters, shown with a new key: RTMPS first, and what works with every
             encoder last.
@@ -136,6 +138,7 @@ def admin_app(
         keys,
         streams,
         metrics,
+        merged,
         rtmp_urls,
         not_ready_because,
         warnings,
@@ -197,6 +200,7 @@ class _AdminApi:
         keys: KeyService,
         streams: LiveStreams,
         metrics: CollectorRegistry,
+        merged: Callable[[bytes], Awaitable[bytes]] | None,
         rtmp_urls: Sequence[str],
         not_ready_because: Callable[[], str | None],
         warnings: Callable[[], Awaitable[Sequence[str]]],
@@ -212,6 +216,7 @@ class _AdminApi:
         self._keys = keys
         self._streams = streams
         self._metrics = metrics
+        self._merged = merged
         self._rtmp_urls = rtmp_urls
         self._not_ready_because = not_ready_because
         self._warnings = warnings
@@ -321,7 +326,10 @@ class _AdminApi:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Metrics in Prometheus's text format."""
-        return web.Response(body=generate_latest(self._metrics), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
+        page = generate_latest(self._metrics)
+        if self._merged is not None:
+            page = await self._merged(page)
+        return web.Response(body=page, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
 
     async def openapi(self, _: web.Request) -> web.Response:
         """This API as an OpenAPI document."""

@@ -1,0 +1,140 @@
+"""The streams, viewers and metrics of all workers, as the admin port shows them: at most two seconds old."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import generate_latest
+from pydantic import TypeAdapter, ValidationError
+
+from streamd.process.crew.figures import merge
+from streamd.services.live.meter import StreamSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from prometheus_client import CollectorRegistry
+
+    from streamd.process.crew.seat import Seat
+    from streamd.services.cluster.edges import Edges
+    from streamd.services.live.registry import LiveRegistry
+
+log = logging.getLogger(__name__)
+
+# Viewers are told of a second late by the worker that has them, and asked for once a second.
+ASK_INTERVAL_S = 1.0
+_SUMMARIES: TypeAdapter[list[StreamSummary]] = TypeAdapter(list[StreamSummary])
+
+
+class Roll:
+    """What this worker tells of itself, and knows of the others (``LiveStreams``).
+
+    Args:
+        seat: The line to the supervisor.
+        number: Which worker this is.
+        registry: Its streams.
+        edges: The channels of other workers that are watched here.
+        figures: Its metrics.
+    """
+
+    def __init__(
+        self, seat: Seat, number: int, registry: LiveRegistry, edges: Edges, figures: CollectorRegistry
+    ) -> None:
+        self._seat = seat
+        self._number = number
+        self._registry = registry
+        self._edges = edges
+        self._figures = figures
+        self._others: list[StreamSummary] = []
+        self._elsewhere: dict[str, Counter[str]] = {}
+        seat.on_question("streams", self._tell_streams)
+        seat.on_question("kick", self._kick)
+        seat.on_question("metrics", self._tell_metrics)
+
+    # -- what the admin port shows -----------------------------------------------------------------
+
+    def summaries(self) -> list[StreamSummary]:
+        """All live streams of all workers, with all their viewers."""
+        here = self._registry.summaries()
+        names = {each.name for each in here}
+        found = [*here, *(each for each in self._others if each.name not in names)]
+        return [self._with_viewers(each) for each in found]
+
+    def summary(self, name: str) -> StreamSummary | None:
+        """The live stream of this name; None where it is not live."""
+        found = self._registry.summary(name)
+        if found is None:
+            found = next((each for each in self._others if each.name == name), None)
+        return self._with_viewers(found) if found is not None else None
+
+    async def kick(self, name: str) -> bool:
+        """Close its publisher, wherever it is; False where none was live."""
+        if await self._registry.kick(name):
+            return True
+        return any(answer is True for answer in (await self._ask("kick", name)).values())
+
+    async def merged_metrics(self, page: bytes) -> bytes:
+        """Put the metrics of the others with ours."""
+        pages = {self._number: page.decode()}
+        for node, answer in (await self._ask("metrics", None)).items():
+            pages[int(node[1:])] = str(answer)
+        return merge(pages).encode()
+
+    async def run(self) -> None:
+        """Ask the others once a second, for ever; cancel to stop."""
+        while True:
+            try:
+                self._take(await self._ask("streams", None))
+            except Exception:
+                # The page of operators must outlive a fault in one answer.
+                log.exception("roll.failed")
+            await asyncio.sleep(ASK_INTERVAL_S)
+
+    # -- what this worker tells --------------------------------------------------------------------
+
+    async def _tell_streams(self, _: Any) -> object:
+        viewers = {channel.name: dict(channel.viewers) for channel in self._edges.channels()}
+        streams = _SUMMARIES.dump_python(self._registry.summaries(), mode="json")
+        return {"streams": streams, "viewers": viewers}
+
+    async def _kick(self, name: Any) -> bool:
+        return await self._registry.kick(str(name))
+
+    async def _tell_metrics(self, _: Any) -> str:
+        return generate_latest(self._figures).decode()
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    async def _ask(self, what: str, rest: object) -> Mapping[str, Any]:
+        try:
+            answer = await self._seat.ask({"do": "ask", "about": {what: rest}})
+        except OSError as exc:
+            log.debug("roll.unanswered", extra={"reason": str(exc)})
+            return {}
+        answers: dict[str, Any] = answer.get("answers", {})
+        return answers
+
+    def _take(self, answers: Mapping[str, Any]) -> None:
+        others: list[StreamSummary] = []
+        elsewhere: dict[str, Counter[str]] = {}
+        for node, told in answers.items():
+            try:
+                others += _SUMMARIES.validate_python(told["streams"])
+                for name, viewers in told["viewers"].items():
+                    elsewhere.setdefault(name, Counter()).update(viewers)
+            except (ValidationError, TypeError, KeyError) as exc:
+                log.warning("roll.unreadable", extra={"node": node, "reason": type(exc).__name__})
+        self._others, self._elsewhere = others, elsewhere
+
+    def _with_viewers(self, summary: StreamSummary) -> StreamSummary:
+        """A summary with those who watch the stream at workers that do not have it."""
+        viewers = Counter(summary.viewers)
+        viewers.update(self._elsewhere.get(summary.name, {}))
+        for channel in self._edges.channels():
+            if channel.name == summary.name:
+                viewers.update(channel.viewers)
+        return summary if viewers == summary.viewers else replace(summary, viewers=dict(viewers))
