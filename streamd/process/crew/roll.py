@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import generate_latest
-from pydantic import TypeAdapter, ValidationError
 
 from streamd.process.crew.figures import merge
+from streamd.services.live.health import Finding, Health, HealthCode, HealthStatus, Severity
 from streamd.services.live.meter import StreamSummary
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 
 # Viewers are told of a second late by the worker that has them, and asked for once a second.
 ASK_INTERVAL_S = 1.0
-_SUMMARIES: TypeAdapter[list[StreamSummary]] = TypeAdapter(list[StreamSummary])
 
 
 class Roll:
@@ -98,7 +98,7 @@ class Roll:
 
     async def _tell_streams(self, _: Any) -> object:
         viewers = {channel.name: dict(channel.viewers) for channel in self._edges.channels()}
-        streams = _SUMMARIES.dump_python(self._registry.summaries(), mode="json")
+        streams = [told(each) for each in self._registry.summaries()]
         return {"streams": streams, "viewers": viewers}
 
     async def _kick(self, name: Any) -> bool:
@@ -121,12 +121,12 @@ class Roll:
     def _take(self, answers: Mapping[str, Any]) -> None:
         others: list[StreamSummary] = []
         elsewhere: dict[str, Counter[str]] = {}
-        for node, told in answers.items():
+        for node, answer in answers.items():
             try:
-                others += _SUMMARIES.validate_python(told["streams"])
-                for name, viewers in told["viewers"].items():
+                others += [heard(each) for each in answer["streams"]]
+                for name, viewers in answer["viewers"].items():
                     elsewhere.setdefault(name, Counter()).update(viewers)
-            except (ValidationError, TypeError, KeyError) as exc:
+            except (ValueError, TypeError, KeyError) as exc:
                 log.warning("roll.unreadable", extra={"node": node, "reason": type(exc).__name__})
         self._others, self._elsewhere = others, elsewhere
 
@@ -138,3 +138,43 @@ class Roll:
             if channel.name == summary.name:
                 viewers.update(channel.viewers)
         return summary if viewers == summary.viewers else replace(summary, viewers=dict(viewers))
+
+
+def told(summary: StreamSummary) -> dict[str, Any]:
+    """A summary as JSON has it."""
+    health = [
+        [each.code.value, each.severity.value, each.message, each.advice, each.since.isoformat()]
+        for each in summary.health.findings
+    ]
+    plain = {each.name: getattr(summary, each.name) for each in fields(summary)}
+    return plain | {
+        "live_since": summary.live_since.isoformat(),
+        "health": [summary.health.status.value, health],
+        "viewers": dict(summary.viewers),
+    }
+
+
+def heard(plain: dict[str, Any]) -> StreamSummary:
+    """A summary out of JSON.
+
+    Raises:
+        ValueError: It has a word that nobody knows.
+        TypeError: It lacks a field, or has one more.
+        KeyError: Likewise.
+    """
+    status, findings = plain["health"]
+    health = Health(
+        HealthStatus(status),
+        tuple(
+            Finding(HealthCode(code), Severity(severity), message, advice, datetime.fromisoformat(since))
+            for code, severity, message, advice, since in findings
+        ),
+    )
+    return StreamSummary(
+        **plain
+        | {
+            "live_since": datetime.fromisoformat(plain["live_since"]),
+            "codecs": tuple(plain["codecs"]),
+            "health": health,
+        }
+    )
