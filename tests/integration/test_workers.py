@@ -173,7 +173,7 @@ def test_what_is_revoked_is_dark_in_every_worker_when_the_call_returns(house: Ho
         texts = viewers.get_all(f"/live/{name}/main.m3u8")
         assert all(status in (404, 410) or "#EXT-X-ENDLIST" in text for status, text in texts), name
         assert answer["nodes"] == {"w0": "done", "w1": "done"}
-    assert not {"carol", "dora"} & set(house.streams())
+    wait_until(lambda: not {"carol", "dora"} & set(house.streams()), PATIENCE_S, "a list without them")
 
 
 def test_a_configuration_that_is_read_again_is_taken_by_every_worker(house: House) -> None:
