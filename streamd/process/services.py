@@ -181,7 +181,7 @@ class Services:
             tell=tell,
             write_acts=takedowns.write_waiting,
             eraser=self._eraser,
-            anchor=AuditAnchor(self._store.database, clock, config.data_dir / ANCHOR_NAME),
+            anchor=AuditAnchor(self._store.database, clock, config.data_dir / own_name(ANCHOR_NAME)),
         )
         self._countries = Countries(Path(file) if (file := config.playback.geoip_file) else None)
         gate = PlaybackGate(
