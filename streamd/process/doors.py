@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd import __version__
 from streamd.doors.ingest.listener import RtmpListener
@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 
     from streamd.errors import PublishError
     from streamd.process.config import Config, ListenAddress
-    from streamd.process.crew.worker import WorkerSeat
     from streamd.process.services import Services
 
 
 # In the data directory.
 SESSIONS_NAME = "sessions.json"
+
+
+class SharedDoors(Protocol):
+    """A worker's part of the ports that several share."""
+
+    async def open_doors(
+        self, config: Config, guards: Guards, public: PublicDoor, admin: AdminDoor, rtmp: RtmpListener, token: str
+    ) -> Addresses:
+        """Open the doors that this worker has; returns where the server's are."""
 
 
 def outgoing(config: Config) -> HttpSender:
@@ -96,7 +104,7 @@ class Doors:
         services.machine.accounts.add(self._rtmp)
         self.addresses = Addresses("", "", "", "")
 
-    async def open(self, token: str, seat: WorkerSeat | None = None) -> None:
+    async def open(self, token: str, seat: SharedDoors | None = None) -> None:
         """Bind every listener; RTMP last, so that what is published can be seen.
 
         Args:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from streamd.process.config import Config
-    from streamd.process.crew.worker import WorkerSeat
+    from streamd.process.server import Seat
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def run_until_stopped(
     read_again: Callable[[], Config] | None = None,
     *,
     is_final: bool,
-    seat: WorkerSeat | None = None,
+    seat: Seat | None = None,
 ) -> int:
     """Run a server beside a job, until the job is done or a signal comes.
 

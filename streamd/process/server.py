@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd import __version__
 from streamd.clock import SystemClock
@@ -32,9 +32,19 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.process.config import Config
-    from streamd.process.crew.worker import WorkerSeat
-    from streamd.process.doors import Addresses
+    from streamd.process.crew.place import WorkerPlace
+    from streamd.process.doors import Addresses, SharedDoors
     from streamd.services.live.channel import Channel
+
+    class Seat(WorkerPlace, SharedDoors, Protocol):
+        """The place of a server that is one of several workers."""
+
+        number: int
+        """Which one it is, from 0."""
+
+        async def open(self, server: Server) -> None:
+            """Hear who it is, and be told what all are told."""
+
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +68,7 @@ class Server:
     """
 
     def __init__(
-        self, config: Config, clock: Clock | None = None, *, is_final: bool = False, seat: WorkerSeat | None = None
+        self, config: Config, clock: Clock | None = None, *, is_final: bool = False, seat: Seat | None = None
     ) -> None:
         self.config = config
         self._seat = seat

@@ -82,8 +82,8 @@ if TYPE_CHECKING:
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.process.cluster import ClusterRoom
     from streamd.process.config import Config
+    from streamd.process.crew.place import WorkerPlace
     from streamd.process.crew.roll import Roll
-    from streamd.process.crew.worker import WorkerSeat
     from streamd.services.events.event import Event
     from streamd.services.live.stream_options import StreamOptions
     from streamd.services.recording.records import RecordingRecord
@@ -136,7 +136,7 @@ class Services:
         moderation: What is reported, decided and shown to the public; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, sender: HttpSender, seat: WorkerSeat | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: HttpSender, seat: WorkerPlace | None = None) -> None:
         self.clock = clock
         self._config = config
         own_name = seat.own_name if seat is not None else str
