@@ -126,6 +126,7 @@ class Crew:
         number = self.loads.choose()
         link = self._members[number].link if number is not None else None
         if link is None:
+            close_all((file,))
             return False
         return link.send(message, (file,))
 
