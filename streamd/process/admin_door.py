@@ -16,6 +16,7 @@ from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.findings import FindingDesk
+from streamd.doors.web.admin.nodes import NodeDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
@@ -186,8 +187,10 @@ class AdminDoor:
                 *ClipDesk(services.clips, services.recorder).operations(),
                 *ExportDesk(services.exports, services.recorder).operations(),
                 *_moderation_calls(services.moderation),
+                *(NodeDesk(services.cluster).operations() if services.cluster is not None else ()),
             ),
             playback=playback,
+            kick_elsewhere=services.cluster.kick_elsewhere if services.cluster is not None else None,
             operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,

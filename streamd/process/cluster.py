@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,12 +15,13 @@ from streamd.doors.cluster.nats_link import NatsLink, parse_urls
 from streamd.doors.cluster.node_client import NodeClient
 from streamd.doors.cluster.node_server import NodeServer
 from streamd.doors.cluster.proof import SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secret
+from streamd.doors.web.models.nodes import Node
 from streamd.errors import ClusterUnavailableError, PublishError, ServerRestartsError
 from streamd.process.binding import StartError, cannot_bind, try_address
-from streamd.services.cluster.act import is_node_name
+from streamd.services.cluster.act import ActKind, is_node_name
 from streamd.services.cluster.cluster_metrics import ClusterMetrics
 from streamd.services.cluster.edges import Edges
-from streamd.services.cluster.entries import NodeEntry, Role
+from streamd.services.cluster.entries import NodeEntry, Role, Tenure
 from streamd.services.cluster.feed import FeedOpener, FeedOutput
 from streamd.services.cluster.kv_directory import KvDirectory
 from streamd.services.cluster.node import ClusterNode
@@ -28,7 +30,7 @@ from streamd.services.cluster.wire import Peers
 from streamd.services.cluster.wire_bus import WireBus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AsyncExitStack
 
     from streamd.clock import Clock
@@ -118,7 +120,6 @@ class ClusterRoom:
             client,
             clock=clock,
             metrics=self._metrics,
-            lease_s=cluster.lease_s,
         )
         self._node: ClusterNode | None = None
         self._lease_s = cluster.lease_s
@@ -180,6 +181,52 @@ class ClusterRoom:
         )
         self._server = self._make_server()
         self._metrics.followers.set_function(lambda: self._server.followers if self._server is not None else 0)
+
+    @property
+    def not_ready_because(self) -> str | None:
+        """Why no publisher should come to this node; None where nothing speaks against it."""
+        if self.directory.me.is_draining:
+            return "the node is drained"
+        if not self.permit.lease_is_good:
+            return "the node is cut off from the cluster: NATS does not answer"
+        return None
+
+    def list_nodes(self) -> list[Node]:
+        """The nodes, for the admin API."""
+        return [
+            Node(
+                node=entry.node,
+                role=entry.role.value,
+                region=entry.region,
+                advertise=entry.advertise,
+                version=entry.version,
+                started_at=datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=entry.started_ms),
+                draining=entry.is_draining,
+                streams=entry.streams,
+                viewers=entry.viewers,
+                is_this=entry.session == self._me.session,
+            )
+            for entry in sorted(self.directory.nodes(), key=lambda entry: entry.node)
+        ]
+
+    async def drain(self, node: str) -> bool | None:
+        """Drain a node; None where there is none of this name."""
+        found = next((entry for entry in self.directory.nodes() if entry.node == node), None)
+        if found is None:
+            return None
+        if found.session == self._me.session:
+            await self.node.drain()
+            return True
+        client = self._client
+        assert isinstance(client, NodeClient), "made here"
+        return await client.drain(found)
+
+    async def kick_elsewhere(self, name: str) -> Mapping[str, str] | None:
+        """Close the publisher of a stream that another node has; None where none has it."""
+        entry = self.directory.owner(name)
+        if entry is None or self.directory.tenure(entry) is not Tenure.LIVE:
+            return None
+        return await self.node.tell(ActKind.KICK, name, is_written=True)
 
     def channels(
         self, is_taken_down: Callable[[str], bool], is_listed: Callable[[str], bool], gate: PlaybackGate
@@ -243,6 +290,7 @@ class ClusterRoom:
             find=self._find_feed,
             do=self._bus.do,
             give=self.node.give_to,
+            drain=self.node.drain,
         )
 
     def look(self) -> None:

@@ -74,12 +74,8 @@ class Server:
         self._seat = seat
         self._sender = outgoing(config)
         self.services = Services(config, clock or SystemClock(), self._sender, seat)
-        self._doors = Doors(
-            config,
-            self.services,
-            lambda: "the server is stopping" if self._is_stopping else None,
-            str if seat is None else seat.own_name,
-        )
+        own_name = str if seat is None else seat.own_name
+        self._doors = Doors(config, self.services, self._why_not_ready, own_name)
         self._resources = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
@@ -89,6 +85,11 @@ class Server:
             self._ends.set()
         self.manager = ServiceManager()
         self._watch = LoopWatch(self.services.clock, self.services.metrics, self.manager.alive)
+
+    def _why_not_ready(self) -> str | None:
+        if self._is_stopping:
+            return "the server is stopping"
+        return self.services.cluster.not_ready_because if self.services.cluster is not None else None
 
     @property
     def addresses(self) -> Addresses:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.nats import NatsServer
     from tests.support.postgresql import PostgresqlServer
 
-SECRET = "a-secret-of-the-nodes"  # noqa: S105
+SECRET = "a-secret-of-the-nodes"
 LEASE_S = 3.0
 
 

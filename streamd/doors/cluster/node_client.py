@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from streamd.doors.cluster.node_server import ACT_PATH, FEED_PATH, YIELD_PATH
+from streamd.doors.cluster.node_server import ACT_PATH, DRAIN_PATH, FEED_PATH, YIELD_PATH
 from streamd.errors import ClusterUnavailableError
 from streamd.formats.feed import FeedReader
 from streamd.services.cluster.act import Act, Answer
@@ -28,6 +28,8 @@ SILENCE_S = 3.0
 ACT_TIMEOUT_S = 2.0
 # The owner waits up to two seconds for its publisher to send something.
 YIELD_TIMEOUT_S = 4.0
+# A node drains at fifty publishers a second.
+DRAIN_TIMEOUT_S = 60.0
 ANSWER_BYTES_MAX = 4096
 READ_BYTES = 1024 * 1024
 
@@ -94,6 +96,11 @@ class NodeClient:
         told = await self._post(node, YIELD_PATH, body, YIELD_TIMEOUT_S)
         yielded = told.get("yielded") if told is not None else None
         return yielded if isinstance(yielded, bool) else None
+
+    async def drain(self, node: NodeEntry) -> bool:
+        """Have another node drain; whether it has."""
+        told = await self._post(node, DRAIN_PATH, b"{}", DRAIN_TIMEOUT_S)
+        return told is not None and told.get("drained") is True
 
     async def _post(self, node: NodeEntry, target: str, body: bytes, timeout_s: float) -> dict[str, object] | None:
         assert self._session is not None, "started"

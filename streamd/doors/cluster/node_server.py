@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 FEED_PATH = "/feed/v1"
 ACT_PATH = "/node/v1/act"
 YIELD_PATH = "/node/v1/yield"
+DRAIN_PATH = "/node/v1/drain"
 # A word of life on a feed on which nothing else is sent, seconds.
 PING_S = 1.0
 # A follower that takes nothing for so long is let go.
@@ -91,6 +92,7 @@ class NodeServer:
         find: The feed of a channel of this node and its epoch; None where it is not this node's.
         do: Does an act.
         give: Gives a channel to a key.
+        drain: Drains this node.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class NodeServer:
         find: Callable[[str], tuple[FeedOutput, int] | None],
         do: Callable[[Act], Awaitable[Answer]],
         give: Callable[[str, str], Awaitable[bool]],
+        drain: Callable[[], Awaitable[None]],
     ) -> None:
         self._secret = secret
         self._node = node
@@ -109,6 +112,7 @@ class NodeServer:
         self._find = find
         self._do = do
         self._give = give
+        self._drain = drain
         self._followers: set[_HttpFollower] = set()
         self._refusal_told_at = float("-inf")
         self._runner: web.AppRunner | None = None
@@ -124,6 +128,7 @@ class NodeServer:
         app.router.add_get(FEED_PATH + "/{name}", self._feed)
         app.router.add_post(ACT_PATH, self._act)
         app.router.add_post(YIELD_PATH, self._yield)
+        app.router.add_post(DRAIN_PATH, self._drain_node)
         return app
 
     async def start(self, host: str | None, port: int) -> int:
@@ -234,3 +239,9 @@ class NodeServer:
         except (ValueError, TypeError, KeyError, RecursionError) as exc:
             raise web.HTTPBadRequest from exc
         return web.json_response({"yielded": await self._give(name, key_id)}, status=HTTPStatus.OK)
+
+    async def _drain_node(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        await self._check(request, body)
+        await self._drain()
+        return web.json_response({"drained": True})

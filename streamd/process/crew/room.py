@@ -68,7 +68,7 @@ class WorkersRoom(ClusterRoom):
             reconnect_window_s=config.live.reconnect_window_s,
             ask_to_yield=peers.ask_to_yield,
         )
-        self._bus = WireBus(self.directory, LocalWire(seat), peers, clock=clock, metrics=self._metrics, lease_s=LEASE_S)
+        self._bus = WireBus(self.directory, LocalWire(seat), peers, clock=clock, metrics=self._metrics)
         self._node = None
         self._server = None
         self._registry = None
@@ -92,5 +92,17 @@ class WorkersRoom(ClusterRoom):
         await self.node.beat()
         keep_beating(self.node, resources)
 
+    async def drain(self, node: str) -> bool | None:
+        """Nothing: a worker alone is not drained, as the supervisor would hand it broadcasters all the same."""
+        del node
+        return None
+
     def _make_server(self) -> LocalServer:
-        return LocalServer(self._seat, self._me.node, find=self._find_feed, do=self._bus.do, give=self.node.give_to)
+        return LocalServer(
+            self._seat,
+            self._me.node,
+            find=self._find_feed,
+            do=self._bus.do,
+            give=self.node.give_to,
+            drain=self.node.drain,
+        )

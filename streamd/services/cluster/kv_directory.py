@@ -549,8 +549,7 @@ class KvDirectory:
         found = decode_node(entry.node, kept.value) if kept is not None else None
         if kept is None or found is None or found.session != entry.session:
             return True
-        gone = self._gone.get(entry.session)
-        if gone is None or gone.revision != kept.revision:
+        if kept.revision != self._last_revision_of(entry):
             # It was renewed, and that is on the way.
             self._note_node(entry.node, kept)
             return False
@@ -559,6 +558,13 @@ class KvDirectory:
         except ConflictError:
             return False
         return True
+
+    def _last_revision_of(self, entry: StreamEntry) -> int:
+        """The revision at which a process was heard last; 0 where it never was."""
+        heard, gone = self._heard.get(entry.node), self._gone.get(entry.session)
+        if heard is not None and heard.entry.session == entry.session:
+            return heard.revision
+        return gone.revision if gone is not None else 0
 
     async def _wait_for_end_of_lease(self, entry: StreamEntry) -> None:
         """Wait for an owner that does not answer: it is renewed, or its lease runs out.

@@ -11,6 +11,7 @@ from streamd.errors import (
     ClusterUnavailableError,
     ConflictError,
     PlaceTakenError,
+    ServerRestartsError,
     StoreUnavailableError,
 )
 from streamd.services.cluster.act import Act, ActKind
@@ -23,7 +24,7 @@ from streamd.services.live.publisher import EndReason
 from streamd.services.live.registry import TAKE_OVER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from streamd.clock import Clock
     from streamd.services.cluster.bus import Bus
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # All entries are read anew so often, seconds: a watch may be silent without a word.
 READ_ALL_S = 30.0
+# Between two publishers that a drained node closes: a thousand of them take twenty seconds.
+DRAIN_STEP_S = 0.02
 # Renewals in a lease: two may be lost.
 RENEWALS = 3
 
@@ -120,7 +123,10 @@ class ClusterNode:
     async def run(self) -> None:
         """Beat for ever; cancel to stop."""
         while True:
-            await asyncio.sleep(self._lease_s / RENEWALS)
+            # One beat is where the lease ends, should it not be renewed: what was missed is read then.
+            left_s = self.permit.leased_until - self._clock.monotonic()
+            beat_s = self._lease_s / RENEWALS
+            await asyncio.sleep(left_s if 0 < left_s < beat_s else beat_s)
             try:
                 await self.beat()
             except Exception:
@@ -131,8 +137,10 @@ class ClusterNode:
         """Renew the lease, and read what may have been missed."""
         async with self._beating:
             began_at = self.permit.begin_try()
-            await self._renew(began_at)
-            await self._read_database()
+            # Neither waits for the other's time-outs.
+            await asyncio.gather(self._renew(began_at), self._read_database(began_at))
+            if self.permit.has_missed:
+                await self._read_database(self._clock.monotonic())
             self.permit.note_tried(began_at)
         self.directory.look()
         self._note_standing()
@@ -158,9 +166,8 @@ class ClusterNode:
                 log.info("cluster.reached")
             self._is_reached = True
 
-    async def _read_database(self) -> None:
+    async def _read_database(self, now: float) -> None:
         """Read the database where something may have been missed, or nothing is heard."""
-        now = self._clock.monotonic()
         is_due = self.permit.has_missed or (
             not self.permit.lease_is_good and now - self._read_at >= DATABASE_POLL_S - self._lease_s / RENEWALS
         )
@@ -304,19 +311,20 @@ class ClusterNode:
         if feed is not None:
             feed.give_away()
 
-    async def drain(self, close_encoders: Callable[[], Awaitable[None]]) -> None:
-        """Take no new publishers, and give this node's streams away.
-
-        Args:
-            close_encoders: Closes the publishers with a reason to come back.
-        """
+    async def drain(self) -> None:
+        """Take no new publishers, and give this node's streams away; its viewers are served on."""
         self.directory.me = replace(self.directory.me, is_draining=True)
         log.info("node.draining", extra={"node": self.directory.me.node})
         await self.beat()
-        await close_encoders()
         for stream in [*self._registry.live()]:
-            if stream.life is Life.AWAY:
+            publisher = stream.broadcaster.publisher
+            if publisher is not None and stream.life is Life.LIVE:
+                self._registry.leave(stream, publisher, EndReason.CONNECTION_LOST)
+                publisher.kick(ServerRestartsError())
+            if stream.is_live and stream.life is Life.AWAY:
                 self._give_away(stream)
+            # Publishers that all come back in one moment would be a crowd at the next node.
+            await asyncio.sleep(DRAIN_STEP_S)
         await self.directory.settle()
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import ActError, ClusterUnavailableError
 from streamd.services.cluster.act import ACT_BYTES_MAX, Act, ActKind, Answer
+from streamd.services.cluster.permit import GRACE_S
 from streamd.services.cluster.wire import ANSWER_SUBJECT, CONTROL_SUBJECT
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 
 # An act is told anew after so long without an answer, and the node is asked at its own address.
 RETELL_S = 0.3
-# Beyond a lease, for what is on the way.
-LEASE_SLACK_S = 0.5
 # A node that is renewed and does not do what it is told is waited for no longer: its operator has to look.
 ACT_WAIT_S_MAX = 20.0
 # Acts that are remembered, so that one that comes twice is done once.
@@ -48,6 +47,13 @@ class _Told:
         self.event = asyncio.Event()
 
 
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, or a time."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
 class WireBus:
     """The bus of one node.
 
@@ -57,7 +63,7 @@ class WireBus:
         peers: Asks single nodes.
         clock: For time limits.
         metrics: Counted into.
-        lease_s: For how long a node is believed to be alive, seconds.
+        sleep: How it waits for an event or a time, seconds; tests pass their own.
     """
 
     def __init__(
@@ -68,14 +74,14 @@ class WireBus:
         *,
         clock: Clock,
         metrics: ClusterMetrics,
-        lease_s: float,
+        sleep: Callable[[asyncio.Event, float], Awaitable[None]] = _wait,
     ) -> None:
         self._directory = directory
         self._wire = wire
         self._peers = peers
         self._clock = clock
         self._metrics = metrics
-        self._lease_s = lease_s
+        self._sleep = sleep
         self._do: Callable[[Act], Awaitable[None]] | None = None
         self._answers: dict[str, dict[str, _Told]] = {}
         self._heard: OrderedDict[str, asyncio.Task[Answer]] = OrderedDict()
@@ -124,35 +130,46 @@ class WireBus:
             log.info("act.untold", extra={"act": act.kind.value, "reason": str(exc)})
 
     async def _wait_for(self, node: NodeEntry, act: Act, told: _Told) -> Answer:
-        """Wait until a node has done an act, or can serve no more."""
+        """Wait until a node has done an act, or can serve no more; what is neither for too long has failed."""
         started_at = self._clock.monotonic()
-        while True:
-            told.event.clear()
-            if told.answer is not Answer.DONE:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(RETELL_S):
-                        await told.event.wait()
-            if told.answer is Answer.DONE:
-                return Answer.DONE
-            answer = await self._peers.tell(node, act)
-            if answer is Answer.DONE:
-                return Answer.DONE
-            has_failed = Answer.FAILED in (answer, told.answer)
-            waited_s = self._clock.monotonic() - started_at
-            if await self._is_over(node) or (waited_s > self._lease_s + LEASE_SLACK_S and not has_failed):
-                return Answer.UNREACHABLE
-            if waited_s > ACT_WAIT_S_MAX:
-                return Answer.FAILED
-            await self._publish(act, self._directory.me.session)
+        asking: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if told.answer is not Answer.DONE:
+                    await self._sleep(told.event, RETELL_S)
+                if told.answer is Answer.DONE:
+                    return Answer.DONE
+                told.event.clear()
+                if await self._is_over(node):
+                    return Answer.UNREACHABLE
+                if self._clock.monotonic() - started_at > ACT_WAIT_S_MAX:
+                    return Answer.FAILED
+                if asking is None or asking.done():
+                    await self._publish(act, self._directory.me.session)
+                    asking = asyncio.create_task(self._ask(node, act, told))
+        finally:
+            if asking is not None:
+                asking.cancel()
+
+    async def _ask(self, node: NodeEntry, act: Act, told: _Told) -> None:
+        """Ask a node at its own address."""
+        answer = await self._peers.tell(node, act)
+        if answer is not None and told.answer is not Answer.DONE:
+            told.answer = answer
+            told.event.set()
 
     async def _is_over(self, node: NodeEntry) -> bool:
         """Whether a node's lease is over, and the node fenced."""
         if self._directory.is_alive(node.node, node.session):
             return False
         try:
-            return await self._directory.fence(node)
+            if not await self._directory.fence(node):
+                return False
         except ClusterUnavailableError:
             return False
+        # It goes on so much longer than its lease lasts.
+        await self._sleep(asyncio.Event(), GRACE_S)
+        return True
 
     async def _note_answer(self, subject: str, data: bytes) -> None:
         del subject
@@ -161,11 +178,13 @@ class WireBus:
                 raise ValueError
             told = json.loads(data)
             waiting = self._answers[told["act_id"]][told["node"]]
-            waiting.answer = Answer(told["answer"])
+            answer = Answer(told["answer"])
         except (ValueError, TypeError, KeyError, RecursionError):
             # Late, of another act, or none at all.
             return
-        waiting.event.set()
+        if waiting.answer is not Answer.DONE:
+            waiting.answer = answer
+            waiting.event.set()
 
     # -- hearing --------------------------------------------------------------------------------
 

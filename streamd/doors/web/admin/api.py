@@ -102,6 +102,7 @@ def admin_app(
     playback: PlaybackDesk | None = None,
     operators: OperatorService | None = None,
     preview_ticket: Callable[[str], str] = lambda _: "",
+    kick_elsewhere: Callable[[str], Awaitable[Mapping[str, str] | None]] | None = None,
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -125,6 +126,8 @@ def admin_app(
         playback: The calls about who may watch.
         operators: The people with tokens of their own.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
+        kick_elsewhere: Closes the publisher of a stream that another node has, and returns what became of it by node,
+            or None where no node has it. None for a server that is alone.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -147,6 +150,7 @@ def admin_app(
         recordings,
         playback,
         preview_ticket,
+        kick_elsewhere,
     )
     operations = api.operations()
     public_paths = {operation.path for operation in operations if not operation.needs_token}
@@ -209,7 +213,9 @@ class _AdminApi:
         recordings: RecordingDesk | None,
         playback: PlaybackDesk | None,
         preview_ticket: Callable[[str], str],
+        kick_elsewhere: Callable[[str], Awaitable[Mapping[str, str] | None]] | None,
     ) -> None:
+        self._kick_elsewhere = kick_elsewhere
         self._preview_ticket = preview_ticket
         self._recordings = recordings
         self._playback = playback
@@ -522,13 +528,20 @@ class _AdminApi:
         Its key stays good: most encoders come back within seconds.
         """
         name = request.match_info["name"]
-        if self._streams.summary(name) is None:
-            raise _StreamNotLiveError(name)
         reason = checked_reason(body.reason)
+        nodes: Mapping[str, str] | None = {}
         # The kick does not wait for the log, which may not take its row before the disk has room again.
-        kicked = await self._streams.kick(name)
+        if self._streams.summary(name) is not None:
+            kicked = await self._streams.kick(name)
+        else:
+            nodes = await self._kick_elsewhere(name) if self._kick_elsewhere is not None else None
+            if nodes is None:
+                raise _StreamNotLiveError(name)
+            kicked = True
         unwritten = await self._keys.record_kick(name, reason=reason, by=request[ACTOR])
-        return answer(Kick(name=name, kicked=kicked, unwritten=unwritten), status=202 if unwritten else 200)
+        return answer(
+            Kick(name=name, kicked=kicked, unwritten=unwritten, nodes=nodes or {}), status=202 if unwritten else 200
+        )
 
     async def preview_stream(self, request: web.Request) -> web.Response:
         """Look at a live stream without being counted as a viewer.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from streamd.doors.web.models.common import ApiModel
 
@@ -23,3 +24,44 @@ class DoneOnNodes(ApiModel):
         if not shown.get("nodes"):
             shown.pop("nodes", None)
         return shown
+
+
+class Node(ApiModel):
+    """A node of the cluster."""
+
+    node: str
+    role: str
+    """`all`, `origin` or `edge`."""
+    region: str
+    advertise: str
+    """Where other nodes reach it."""
+    version: str
+    started_at: datetime
+    draining: bool
+    """It takes no more publishers."""
+    streams: int
+    """Live streams of its own, as of some seconds ago."""
+    viewers: int
+    """Its viewers, as of some seconds ago."""
+    is_this: bool
+    """It is the node that answers."""
+
+
+class NodeList(ApiModel):
+    """The nodes whose lease has not run out."""
+
+    nodes: Sequence[Node]
+
+
+class NodePath(ApiModel):
+    """The path of a node."""
+
+    node: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class Drain(ApiModel):
+    """A node that is drained."""
+
+    node: str
+    drained: bool
+    """Whether its streams are given away; one that does not answer has not said so."""
