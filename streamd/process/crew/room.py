@@ -104,5 +104,4 @@ class WorkersRoom(ClusterRoom):
             find=self._find_feed,
             do=self._bus.do,
             give=self.node.give_to,
-            drain=self.node.drain,
         )
