@@ -31,6 +31,13 @@ SMALL: dict[str, object] = {
     "duration_s": 600.0,
     "keyframe_interval_s": 1.0,
 }
+STATEMENT = {
+    "decision_ground": "ILLEGAL_CONTENT",
+    "illegal_content_legal_ground": "Penal code, section 131",
+    "illegal_content_explanation": "It shows somebody being hurt.",
+    "decision_facts": "Seen live.",
+    "category": "VIOLENCE",
+}
 NAMES = ("alice", "bob", "carol", "dora")
 # Connections among which surely one is each worker's: the kernel chooses by the viewer's port.
 CONNECTIONS = 24
@@ -85,7 +92,12 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(
-            run_server(tmp_path_factory.mktemp("workers"), server__workers=2, hls__segment_target_ms=1000)
+            run_server(
+                tmp_path_factory.mktemp("workers"),
+                server__workers=2,
+                hls__segment_target_ms=1000,
+                moderation__enabled="true",
+            )
         )
         house = House(server)
         for name in NAMES:
@@ -174,6 +186,25 @@ def test_what_is_revoked_is_dark_in_every_worker_when_the_call_returns(house: Ho
         assert all(status in (404, 410) or "#EXT-X-ENDLIST" in text for status, text in texts), name
         assert answer["nodes"] == {"w0": "done", "w1": "done"}
     wait_until(lambda: not {"carol", "dora"} & set(house.streams()), PATIENCE_S, "a list without them")
+
+
+def test_what_is_taken_down_or_suspended_is_dark_in_every_worker_when_the_call_returns(
+    house: House, viewers: Viewers
+) -> None:
+    server = house.server
+    with contextlib.ExitStack() as stack:
+        for name in ("nina", "otto"):
+            stack.enter_context(publish(server.rtmp_url, server.issue_key(name), **SMALL))
+            server.wait_until_playable(name)
+        assert {house.worker_of(name) for name in ("nina", "otto")} == {0, 1}
+        for name in ("nina", "otto"):
+            assert {status for status, _ in viewers.get_all(f"/live/{name}/main.m3u8")} == {200}
+        taken = server.admin("POST", "/api/v1/takedowns", {"target": f"{server.http_url}/watch/nina", **STATEMENT})
+        assert {status for status, _ in viewers.get_all("/live/nina/main.m3u8")} == {410}
+        assert taken["nodes"] == {"w0": "done", "w1": "done"}
+        suspended = server.admin("PATCH", "/api/v1/users/otto", {"state": "suspended", "reason": "test"})
+        assert {status for status, _ in viewers.get_all("/live/otto/main.m3u8")} == {410}
+        assert suspended["nodes"] == {"w0": "done", "w1": "done"}
 
 
 def test_a_configuration_that_is_read_again_is_taken_by_every_worker(house: House) -> None:
