@@ -208,3 +208,37 @@ class TestNodes:
             with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(request, timeout=PATIENCE_S)
             assert caught.value.code == 401
+            caught.value.close()
+
+    def test_a_stream_of_another_node_is_kicked_from_here(self, house: House) -> None:
+        a, c = house.nodes["a"], house.nodes["c"]
+        with publish(a.rtmp_url, a.issue_key("gerda")):
+            a.wait_until_playable("gerda")
+            kick = c.admin("POST", "/api/v1/streams/gerda/kick", {"reason": "test"})
+            assert (kick["kicked"], set(kick["nodes"].values())) == (True, {"done"})
+            assert events(a, "stream.kicked", stream="gerda")
+
+    def test_a_drained_node_gives_its_streams_to_the_others(self, house: House) -> None:
+        a, b, c = (house.nodes[name] for name in "abc")
+        key = a.issue_key("hilda")
+        with publish(b.rtmp_url, key):
+            b.wait_until_playable("hilda")
+            # At the very node.
+            viewer = EdgeViewer(b, "hilda")
+            viewer.start()
+            wait_until(lambda: viewer.reloads > 2, PATIENCE_S, "reloads")
+            assert c.admin("POST", "/api/v1/nodes/b/drain") == {"node": "b", "drained": True}
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            b.admin_get("/readyz")
+        assert caught.value.code == 503
+        caught.value.close()
+        before = viewer.last_msn
+        with publish(a.rtmp_url, key):
+            wait_until(lambda: viewer.last_msn > before + 2, PATIENCE_S, "media of the next owner")
+            nodes = {node["node"]: node for node in a.admin("GET", "/api/v1/nodes")["nodes"]}
+            assert nodes.keys() == {"a", "b", "c"}
+            assert nodes["b"]["draining"]
+            assert nodes["a"]["is_this"]
+            assert viewer.faults == []
+            assert not viewer.has_ended
+        viewer.stop()

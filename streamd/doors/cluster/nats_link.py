@@ -115,9 +115,7 @@ class NatsLink:
         if self._client.max_payload < PAYLOAD_BYTES_MIN:
             payload_bytes = self._client.max_payload
             await self.close()
-            raise NatsUnfitError(
-                f"NATS takes messages of {payload_bytes} bytes; set max_payload to {PAYLOAD_BYTES_MIN} or more",
-            )
+            raise _too_small(payload_bytes)
         self._js = self._client.jetstream(timeout=self._timeout_s)
         try:
             for bucket in (self.nodes, self.streams):
@@ -358,6 +356,48 @@ def _fault_of(exc: Exception) -> ClusterUnavailableError:
     if isinstance(exc, FileNotFoundError):
         return NatsUnfitError("nats_credentials_file: there is no such file")
     return ClusterUnavailableError(f"NATS does not answer: {text}")
+
+
+async def look_at(urls: list[str], credentials_file: str) -> set[str]:
+    """Look whether NATS can be used, for the doctor; nothing is made or changed there.
+
+    Returns:
+        The names of the nodes that stand in the directory.
+
+    Raises:
+        ClusterUnavailableError: It cannot; the text says why.
+    """
+    client = Client()
+    options: dict[str, Any] = {"user_credentials": credentials_file} if credentials_file else {}
+    try:
+        await client.connect(
+            urls, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False, error_cb=_ignore, **options
+        )
+        if client.max_payload < PAYLOAD_BYTES_MIN:
+            raise _too_small(client.max_payload)
+        js = client.jetstream(timeout=CONNECT_TIMEOUT_S)
+        await js.account_info()
+        try:
+            return set(await (await js.key_value(NODES_BUCKET)).keys())
+        except (nats.js.errors.NotFoundError, nats.js.errors.NoKeysError):
+            return set()
+    except ClusterUnavailableError:
+        raise
+    except Exception as exc:
+        raise _fault_of(exc) from exc
+    finally:
+        with contextlib.suppress(Exception):
+            await client.close()
+
+
+async def _ignore(_: Exception) -> None:
+    """What is wrong is raised as well."""
+
+
+def _too_small(payload_bytes: int) -> NatsUnfitError:
+    return NatsUnfitError(
+        f"NATS takes messages of {payload_bytes} bytes; set max_payload to {PAYLOAD_BYTES_MIN} or more"
+    )
 
 
 def parse_urls(text: str) -> list[str]:
