@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # What waits at either end before the other is told to wait.
 WAITING_BYTES_MAX = 64 * 1024
+# Seconds for a viewer to take the last answer, and close (RFC 9112 section 9.6).
+LINGER_S = 2.0
 
 
 class Relayed:
@@ -92,7 +94,7 @@ def relay(
     transport.set_write_buffer_limits(high=WAITING_BYTES_MAX)
 
     async def begin() -> None:
-        line = _Side()
+        line = _Side(is_line=True)
         viewer.other, line.other = line, viewer
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: line, sock)
@@ -117,7 +119,8 @@ def relay(
 class _Side(asyncio.Protocol):
     """One of the two connections."""
 
-    def __init__(self, on_closed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_closed: Callable[[], None] = lambda: None, *, is_line: bool = False) -> None:
+        self._is_line = is_line
         self.transport: asyncio.Transport | None = None
         self.other: _Side | None = None
         self.is_gone = False
@@ -133,10 +136,17 @@ class _Side(asyncio.Protocol):
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
-        """Pass on that no more comes; the other direction goes on."""
+        """Pass on that no more comes. A viewer may be sent more; the first worker hears no more."""
         other = self.other.transport if self.other is not None else None
-        if other is not None and not other.is_closing():
-            other.write_eof() if other.can_write_eof() else other.close()
+        if other is None or other.is_closing():
+            return False
+        if not other.can_write_eof():
+            other.close()
+            return False
+        other.write_eof()
+        if self._is_line:
+            asyncio.get_running_loop().call_later(LINGER_S, other.close)
+            return False
         return self.transport is not None and self.transport.can_write_eof()
 
     def pause_writing(self) -> None:
@@ -153,6 +163,8 @@ class _Side(asyncio.Protocol):
         """Close the other one, too, behind what it is still sent."""
         self.is_gone = True
         other = self.other.transport if self.other is not None else None
-        if other is not None:
+        if other is not None and not self._is_line:
             other.close()
+        elif other is not None and exc is not None:
+            other.abort()
         self._on_closed()
