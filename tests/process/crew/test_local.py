@@ -58,8 +58,10 @@ class Crew:
         return seat
 
     def close(self) -> None:
-        for each in (*self.seats, *self._links):
-            each.close()
+        for seat in self.seats:
+            seat.close()
+        for link in self._links:
+            link.close()
 
 
 @contextlib.asynccontextmanager
