@@ -17,7 +17,7 @@ import time
 
 from bench.silent import Client
 
-# What a viewer may be behind by, in the kernel.
+# Bytes that a viewer may be behind by, in the kernel.
 RECEIVE_BUFFER_BYTES = 256 * 1024
 READ_BYTES = 1 << 20
 LOOK_S = 60.0

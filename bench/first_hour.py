@@ -24,14 +24,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# What takes longer is broken.
+# A step that takes longer is broken.
 PATIENCE_S = 60.0
 POLL_S = 0.005
 
 
 @dataclass
 class Steps:
-    """What the steps of one server took."""
+    """Times of the steps of one server."""
 
     name: str
     waited: dict[str, list[float]] = field(default_factory=dict)

@@ -12,8 +12,8 @@ Method
              networks; CPU of each, and how much the process grew.
 ``llhls``    ``streamd serve`` on core 0 with one 2.5 Mb/s stream, low-latency viewers on core 1 by the generator that
              is named with ``--viewload`` (``bench/delivery.py`` says what it has to understand). The channel is open
-             and signed in turn, in one server, with ten tickets; CPU a viewer-second as in ``delivery.py``, and the
-             median of the ratios of neighbours.
+             and signed in turn, in one server, with ten generators, each of which has a ticket where one is needed;
+             CPU a viewer-second as in ``delivery.py``, and the median of the ratios of neighbours.
 ``revoke``   ``streamd serve``, and as many viewers as are named, each with a connection and a ticket of its own: half
              follow HTTP-FLV, half wait for a playlist (``tests/support/ticketed_crowd.py``). ``POST /playback/revoke
              {channel}``: reported are the time of the call, what the server wrote to viewers after it had answered, who
@@ -205,7 +205,7 @@ class Crowd:
             self.tickets.append(ticket)
 
     def asking(self, path: str) -> Callable[[], None]:
-        """What has each ask for a path once."""
+        """Viewers that ask for a path once each."""
         requests = [
             f"GET /live/demo/{ticket}{path} HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\n\r\n".encode()
             for ticket in self.tickets
@@ -333,7 +333,8 @@ async def _watch_in_turn(server: LiveServer, tags: list[FlvTag], viewload: Path,
         for turn in range(ROUNDS):
             for policy in ("public", "signed") if turn % 2 == 0 else ("signed", "public"):
                 lock(server, policy)
-                tickets = tickets_of(server, TICKETS) if policy == "signed" else [""]
+                # As many generators for both: each that sleeps is woken by the server, at the server's expense.
+                tickets = tickets_of(server, TICKETS) if policy == "signed" else [""] * TICKETS
                 paths = [f"/live/{NAME}/{ticket + '/' if ticket else ''}main.m3u8" for ticket in tickets]
                 costs[policy].append(await _under_load(bench, paths, viewers, policy))
                 await bench.settle(2)

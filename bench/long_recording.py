@@ -54,7 +54,7 @@ SAMPLES_PER_FRAME, SAMPLE_RATE = 1024, 48_000
 TAIL_S = 20
 SEEKS = 20
 PLAYBACK_PATIENCE_S = 600
-# What may wait for the disk.
+# Bytes that may wait for the disk.
 HELD_BYTES_MAX = 32_000_000
 # Times that each answer is timed.
 ASKED = 30

@@ -34,9 +34,7 @@ from bench.machine import resident_bytes
 from streamd.clock import SystemClock
 from streamd.media.pixels import SIZE
 from streamd.media.sight.fingerprint import fingerprint
-from streamd.process.workers.picture_worker import WORKER_COMMAND as PICTURE_COMMAND
-from streamd.process.workers.picture_worker import worker_environment
-from streamd.process.workers.sight_worker import WORKER_COMMAND, sight_environment
+from streamd.process.workers.commands import PICTURE_COMMAND, SIGHT_COMMAND, sight_environment, worker_environment
 from streamd.services.moderation.machine.assistance import SCAN_BOX
 from streamd.services.moderation.machine.hash_lists import DISTANCE_MAX, QUALITY_MIN, distance
 from streamd.services.moderation.machine.sight import SightOptions, Wanted
@@ -95,7 +93,7 @@ async def recognise(listed: int, pictures: int, directory: Path) -> list[Case]:
     hashes = listed_hashes(listed)
     (directory / "known.txt").write_text("\n".join(each.hex() for each in hashes))
     options = SightOptions((str(directory / "known.txt"),))
-    process = SightProcess(WORKER_COMMAND, sight_environment(os.environ), SystemClock(), options)
+    process = SightProcess(SIGHT_COMMAND, sight_environment(os.environ), SystemClock(), options)
     found, furthest = 0, 0
     for number, known in enumerate(hashes):
         again = reencoded(scene(number, 1280, 720), 854, 480, 30)
@@ -134,7 +132,7 @@ async def scan(channels: int, directory: Path) -> list[Case]:
     options = SightOptions((str(directory / "known.txt"),), classifier="nudenet")
     clock = SystemClock()
     artist = PictureProcess(PICTURE_COMMAND, worker_environment(os.environ), clock)
-    eye = SightProcess(WORKER_COMMAND, sight_environment(os.environ), clock, options)
+    eye = SightProcess(SIGHT_COMMAND, sight_environment(os.environ), clock, options)
 
     async def look(header: bytes, fragment: bytes) -> None:
         pixels = await artist.draw_pixels(header, fragment, SCAN_BOX)

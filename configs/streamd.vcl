@@ -31,7 +31,7 @@ sub vcl_recv {
         return (pipe);
     }
     # A locked channel's viewer shows a token once, in the query, or a password, and has a ticket in the path from then
-    # on: see docs/playback.md. What is for one viewer always comes from streamd, and playlists are.
+    # on: see docs/playback.md. Answers for one viewer always come from streamd, and playlists are.
     if (req.url ~ "^/[^?]*\?(.*&)?token=" || req.url ~ "^/(live|vod)/[^?]*/~[^/?]+/[^?]*\.m3u8(\?|$)") {
         return (pass);
     }

@@ -10,6 +10,7 @@ fixed ones, so that the page changes only where the API does. A test makes the p
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import re
@@ -26,26 +27,36 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from streamd.clock import ManualClock
+from streamd.clock import ManualClock, SystemClock
 from streamd.doors.delivery.answer import Absence
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.public.app import public_app
+from streamd.doors.web.public.clips import ClipRoutes
 from streamd.doors.web.public.media import MediaRoutes, MediaTimeouts
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.recorded_lists import RecordedLists
 from streamd.doors.web.public.reports import ReportRoutes
+from streamd.doors.web.public.vod import VodRoutes
+from streamd.services.events.event import unheard
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.live.health import HealthCode
 from streamd.services.metrics import Metrics
+from streamd.services.moderation.cases.case_records import Outcome
 from streamd.services.moderation.cases.report_menu import ReportMenu
 from streamd.services.moderation.categories import TITLES, Keyword
 from streamd.services.obs.ladder import ObsOptions, Rung
 from streamd.services.operators.roles import RIGHTS, Right, Role, roles_with
+from streamd.services.operators.totp import STEP_S, code_of
+from streamd.services.recording.clip_index import ClipIndex
+from streamd.services.recording.clip_records import ClipMaker
+from streamd.services.recording.clips import ClipOptions, Clips
 from streamd.services.recording.folder import RecordingFolder
-from streamd.services.recording.records import RecordingRecord, RecordingState
-from streamd.services.store.page import Page
+from streamd.services.recording.index import RecordingIndex
+from streamd.services.recording.recorder import Recorder, RecorderOptions
+from streamd.services.recording.records import RecordingMode, RecordingRecord, RecordingState
 from tests.support.admin_server import run_admin_server
+from tests.support.fragmented_media import fragmented_media
 from tests.support.ingest import GOOD_KEY, FakeKeys
 from tests.support.live_streams import LIVE_SINCE, Streams, summary
 from tests.support.moderation import ModerationHouse
@@ -53,15 +64,18 @@ from tests.support.ports import port_of
 from tests.support.recordings import MAIN, append, new_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.services.keys.verifier import KeyVerifier
-    from streamd.services.recording.recorder import Recorder
 
 PAGE = Path(__file__).with_name("api-reference.md")
 TOKEN = "only-for-the-documentation"  # noqa: S105  # the server lives for a moment, on loopback
 TIMEOUT_S = 30
+# While something is made, it is asked for again after this.
+ASK_AGAIN_S = 0.05
+# Of the metrics, these lines are shown; those before have the version.
+METRICS_LINES = slice(3, 9)
 KEY_IDS = ("7k2m9xq4ct", "p3v8n5w2rz", "c6h4t9b2yd")
 RECORDING_ID = "rec_01kjmg3m00q8p4w6s2v0x9y7z5"
 CLIP_ID = "clip_01kjmg3m00q8p4w6s2v0x9y7z5"
@@ -75,6 +89,7 @@ RECORDING = RecordingRecord(
     duration_ms=5_400_000,
     size_bytes=1_687_500_000,
 )
+EXPORTED = replace(RECORDING, id="rec_01kjmg3m00q8p4w6s2v0x9y7z6", user="dora", path="dora/2026/01/01/exported")
 # Texts that differ from one run to the next are written as fixed ones.
 PRIVATE_KEY = re.compile(r"(-----BEGIN PRIVATE KEY-----\\n)[^-]+(\\n-----END)")
 VIEWER_TOKEN = re.compile(r"eyJ[\w.-]+")
@@ -84,6 +99,12 @@ SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
 MODERATION = re.compile(r"\b(tkd|blk|ord|rpt|case|dec|apl|evi)_[0-9a-hjkmnp-tv-z]{26}")
 RECEIPT = re.compile(r"\b(st|ap)_[A-Za-z0-9_-]{20,}")
+FINDING = re.compile(r"fnd_[0-9a-z]{26}")
+HASH = re.compile(r'("(?:sums_sha256|hash)": ")[0-9a-f]{64}')
+EXPORT_BYTES = re.compile(r'"bytes": \d+, "expected_bytes": \d+')
+EVIDENCE_BYTES = re.compile(r'("kept_at": "[^"]+", "bytes": )\d+')
+AUTHENTICATOR = re.compile(r'("secret": "|secret=)[A-Z2-7]{32}')
+CODE = re.compile(r'("code": ")\d{6}')
 REFERENCE = re.compile(r'"reference": ?"[0-9A-Z]{4}-[0-9A-Z]{2}"')
 CLIP = re.compile(r"clip_[0-9a-z]{26}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(Z|\+00:00)")
@@ -95,11 +116,21 @@ class Call:
 
     method: str
     path: str
-    """With ``{key}`` for the id of the first key, ``{clip}`` for that of the clip."""
+    """Here, in the body and in the token, ``{name}`` stands for what an answer before had: see ``keeps``."""
     body: Mapping[str, Any] | None = None
     token: str = TOKEN
     is_event: bool = False
     """The answer is endless: its first event is read."""
+    keeps: Mapping[str, str] = field(default_factory=dict)
+    """Names for what the answer has, by where that is: ``cases.0.id``."""
+    text: str = ""
+    """A body that is no JSON."""
+    waits: tuple[str, ...] = ()
+    """It is asked again while the answer's ``state`` is one of these."""
+    shows: tuple[str, ...] = ()
+    """Of a long answer: the fields that the page has."""
+    is_hidden: bool = False
+    """It is no example, and makes what others need."""
 
 
 @dataclass(slots=True)
@@ -111,41 +142,65 @@ class Example:
     body: Mapping[str, Any] | None
     status: int
     answer: Any
-    """JSON's types; of an event stream, its first event."""
+    """JSON's types; of an event stream, its first event; of a file, what it is."""
+    text: str = ""
+    """A body that is no JSON."""
+    is_whole: bool = True
 
 
+# What answers before have: the token of an operator, and that of their session.
+CAROL, CAROLS_SESSION = "{operator}", "{session}"
 ADMIN_CALLS = (
-    Call("POST", "/api/v1/keys", {"user": "alice", "label": "studio PC", "expires_at": "2100-01-01T00:00:00Z"}),
+    Call(
+        "POST",
+        "/api/v1/keys",
+        {"user": "alice", "label": "studio PC", "expires_at": "2100-01-01T00:00:00Z"},
+        keeps={"key": "id"},
+    ),
     Call("GET", "/api/v1/keys?user=alice"),
     Call("GET", "/api/v1/keys/{key}"),
     Call("POST", "/api/v1/keys/{key}/rotate", {"overlap_s": 600}),
     Call("POST", "/api/v1/keys/{key}/revoke", {"reason": "seen on stream"}),
+    Call("DELETE", "/api/v1/keys/{key}?reason=moved"),
     Call("POST", "/api/v1/keys/import", {"keys": [{"user": "carol", "secret": "Xk29sQm4Tz81LdRwPq7uYb"}]}),
     Call("GET", "/api/v1/users"),
     Call("PATCH", "/api/v1/users/alice", {"state": "suspended", "reason": "until Monday"}),
     Call("GET", "/api/v1/users/alice"),
+    Call("DELETE", "/api/v1/users/alice?reason=asked"),
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/bob"),
-    Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
     Call("POST", "/api/v1/streams/bob/preview"),
+    Call("POST", "/api/v1/streams/bob/kick", {"reason": "off topic"}),
+    Call("POST", "/api/v1/streams/alice/record", {"action": "start"}),
     Call("GET", "/api/v1/recordings?user=bob"),
     Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
-    Call("POST", "/api/v1/clips", {"recording": RECORDING_ID, "start": 61.5, "end": 75, "title": "The goal"}),
+    Call(
+        "POST",
+        "/api/v1/clips",
+        {"recording": RECORDING_ID, "start": 61.5, "end": 75, "title": "The goal"},
+        keeps={"clip": "id"},
+    ),
     Call("GET", "/api/v1/clips?user=bob"),
     Call("GET", "/api/v1/clips/{clip}"),
     Call("PATCH", "/api/v1/clips/{clip}", {"title": "The winning goal"}),
     Call("DELETE", "/api/v1/clips/{clip}?reason=unwanted"),
-    Call("POST", f"/api/v1/recordings/{RECORDING_ID}/export", {}),
+    Call("POST", f"/api/v1/recordings/{EXPORTED.id}/export", {}),
+    Call("GET", f"/api/v1/recordings/{EXPORTED.id}/export", waits=("waiting", "running")),
+    Call("GET", f"/api/v1/recordings/{EXPORTED.id}/export.mp4"),
+    Call("DELETE", f"/api/v1/recordings/{EXPORTED.id}/export"),
     Call("PATCH", f"/api/v1/recordings/{RECORDING_ID}", {"title": "The first of many", "keep": True}),
     Call("DELETE", f"/api/v1/recordings/{RECORDING_ID}?reason=unwanted"),
     Call("PATCH", "/api/v1/users/carol", {"playback": "signed"}),
-    Call("POST", "/api/v1/playback-keys", {"algorithm": "EdDSA", "label": "my site"}),
+    Call("POST", "/api/v1/playback-keys", {"algorithm": "EdDSA", "label": "my site"}, keeps={"kid": "id"}),
     Call("GET", "/api/v1/playback-keys"),
     Call("POST", "/api/v1/playback-keys/{kid}/rotate", {"overlap_s": 3600}),
     Call("POST", "/api/v1/playback-tokens", {"channel": "carol", "uid": "bob", "jti": "order-17", "max": 2}),
     Call("POST", "/api/v1/playback/revoke", {"uid": "bob", "reason": "gave the link on"}),
     Call("DELETE", "/api/v1/playback-keys/{kid}?reason=moved"),
-    Call("GET", "/api/v1/cases?state=open"),
+    Call("GET", "/api/v1/cases?state=open", keeps={"case": "cases.0.id"}),
+    Call("GET", "/api/v1/cases/{case}/reports"),
+    Call("GET", "/api/v1/cases/{case}/findings"),
+    Call("GET", "/api/v1/cases/{case}/draft"),
     Call("POST", "/api/v1/cases/{case}/claim", {}),
     Call("POST", "/api/v1/cases/{case}/note", {"text": "Seen before, in July."}),
     Call(
@@ -164,7 +219,10 @@ ADMIN_CALLS = (
     ),
     Call("GET", "/api/v1/cases/{case}"),
     Call("POST", "/api/v1/cases/{case}/reopen", {"reason": "The channel says that it was a play."}),
-    Call("GET", "/api/v1/appeals"),
+    Call("GET", "/api/v1/appeals", keeps={"appeal": "appeals.0.id"}),
+    Call("POST", "/api/v1/appeals/{appeal}/decide", {"outcome": "reversed", "reason": "You are right."}),
+    Call("GET", "/api/v1/targets?target=erin"),
+    Call("GET", "/api/v1/categories"),
     Call(
         "POST",
         "/api/v1/takedowns",
@@ -176,14 +234,21 @@ ADMIN_CALLS = (
             "decision_facts": "Seen live on 28 July 2026 at 12:04.",
             "category": "VIOLENCE",
         },
+        keeps={"takedown": "id"},
     ),
     Call("GET", "/api/v1/takedowns?channel=dave"),
     Call("GET", "/api/v1/takedowns/{takedown}"),
     Call("POST", "/api/v1/takedowns/{takedown}/restore", {"reason": "it was an exercise"}),
-    Call("POST", "/api/v1/blocks", {"kind": "network", "value": "192.0.2.0/24", "reason": "a farm of stolen keys"}),
+    Call(
+        "POST",
+        "/api/v1/blocks",
+        {"kind": "network", "value": "192.0.2.0/24", "reason": "a farm of stolen keys"},
+        keeps={"block": "id"},
+    ),
     Call("GET", "/api/v1/blocks?kind=network"),
     Call("GET", "/api/v1/blocks/{block}"),
     Call("DELETE", "/api/v1/blocks/{block}?reason=moved"),
+    Call("POST", "/api/v1/blocks/import?dry_run=true", text="kind,value,reason\nchannel,mallory,order 7/26\n"),
     Call(
         "POST",
         "/api/v1/orders",
@@ -195,15 +260,28 @@ ADMIN_CALLS = (
             "territorial_scope": ["DE"],
             "received_at": "2026-01-01T12:00:00Z",
         },
+        keeps={"order": "id"},
     ),
     Call("GET", "/api/v1/orders?answered=false"),
     Call("POST", "/api/v1/orders/{order}/answered", {"reason": "by post"}),
     Call("GET", "/api/v1/orders/{order}"),
-    Call("GET", "/api/v1/evidence?channel=alice"),
+    Call("GET", "/api/v1/evidence?channel=erin", keeps={"evidence": "evidence.0.id"}),
+    Call("GET", "/api/v1/evidence/{evidence}"),
+    Call("GET", "/api/v1/evidence/{evidence}/files/picture.jpg"),
     Call("GET", "/api/v1/assistance"),
     Call("GET", "/api/v1/audit?newest_first=true&limit=2"),
-    Call("POST", "/api/v1/operators", {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"}),
+    Call(
+        "POST",
+        "/api/v1/operators",
+        {"name": "carol", "role": "moderator", "expires_at": "2100-01-01T00:00:00Z"},
+        keeps={"operator": "token"},
+    ),
     Call("GET", "/api/v1/operators"),
+    Call("GET", "/api/v1/operators/carol"),
+    Call("POST", "/api/v1/session", token=CAROL, keeps={"session": "token"}, is_hidden=True),
+    Call("POST", "/api/v1/session/totp", token=CAROLS_SESSION, keeps={"secret": "secret"}),
+    Call("POST", "/api/v1/session/totp/confirm", {"code": "{code}"}, token=CAROLS_SESSION),
+    Call("POST", "/api/v1/session/totp/remove", {"code": "{next_code}"}, token=CAROLS_SESSION),
     Call("PATCH", "/api/v1/operators/carol", {"role": "operator"}),
     Call("POST", "/api/v1/operators/carol/rotate"),
     Call("POST", "/api/v1/operators/carol/revoke", {"reason": "left the team"}),
@@ -215,17 +293,41 @@ ADMIN_CALLS = (
     Call("GET", "/api/v1/events", is_event=True),
     Call("GET", "/healthz"),
     Call("GET", "/readyz"),
+    Call("GET", "/metrics"),
+    Call("GET", "/openapi.json", shows=("openapi",)),
 )
 PUBLIC_CALLS = (
     Call("GET", "/api/v1/streams"),
     Call("GET", "/api/v1/streams/alice"),
     Call("GET", "/api/v1/streams/bob/recordings"),
+    Call("GET", f"/api/v1/recordings/{RECORDING_ID}"),
+    Call(
+        "POST",
+        "/api/v1/clips",
+        {"recording": RECORDING_ID, "start": 61.5, "end": 75, "title": "The goal"},
+        keeps={"clip": "id"},
+    ),
+    Call("GET", "/api/v1/clips/{clip}"),
     Call("POST", "/api/v1/obs/config", {"authentication": GOOD_KEY, "preferences": {"maximum_video_tracks": 1}}),
     Call("GET", "/api/v1/report-options?stream=alice&option=violence"),
     Call(
         "POST",
         "/api/v1/reports",
         {"stream": "alice", "category": "VIOLENCE", "explanation": "A person is hurt.", "good_faith": True},
+        keeps={"report": "id", "receipt": "status_token"},
+    ),
+)
+# When a moderator has decided over the report.
+DECIDED_CALLS = (
+    Call(
+        "GET",
+        "/api/v1/reports/{report}?token={receipt}",
+        keeps={"decision": "decision.id", "appeal_token": "decision.appeal_token"},
+    ),
+    Call(
+        "POST",
+        "/api/v1/appeals",
+        {"decision": "{decision}", "token": "{appeal_token}", "text": "It is no play: I know both of them."},
     ),
 )
 FAILING_CALLS = (
@@ -403,6 +505,69 @@ MEANINGS: dict[str, dict[str, str]] = {
 # -- asking ---------------------------------------------------------------------------------------
 
 
+class _Made:
+    """What answers had that later requests name."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def fill(self, text: str) -> str:
+        """Put it in place of its names."""
+        if "code}" in text:
+            secret = base64.b32decode(self._known["secret"])
+            step = int(SystemClock().now().timestamp()) // STEP_S
+            # A code is good once, and that of the step to come is good already.
+            self._known |= {"code": code_of(secret, step), "next_code": code_of(secret, step + 1)}
+        for name, value in self._known.items():
+            text = text.replace("{" + name + "}", value)
+        return text
+
+    def keep(self, call: Call, answer: Any) -> None:
+        """Note what the answer to a call has."""
+        for name, place in call.keeps.items():
+            value = answer
+            for step in place.split("."):
+                value = value[int(step) if step.isdigit() else step]
+            self._known[name] = value
+
+
+async def _read(response: aiohttp.ClientResponse, call: Call) -> Any:
+    """An answer, as ``Example`` has it."""
+    if call.is_event:
+        return (await response.content.readuntil(b"\n\n")).decode().rstrip("\n")
+    if "json" in response.content_type:
+        return await response.json(content_type=None)
+    if response.content_type == "text/plain":
+        lines = (await response.text()).splitlines()
+        return "\n".join(["...", *lines[METRICS_LINES], "..."])
+    return f"(a file, {response.content_type})"
+
+
+async def _ask(
+    client: aiohttp.ClientSession | TestClient[web.Request, web.Application], call: Call, made: _Made, origin: str = ""
+) -> tuple[Example, Any]:
+    """Make a call.
+
+    Returns:
+        The example, and the whole answer.
+    """
+    path = made.fill(call.path)
+    body = json.loads(made.fill(json.dumps(call.body)))
+    headers = {"Authorization": f"Bearer {made.fill(call.token)}"} if origin else {}
+    given: dict[str, Any] = {"data": call.text} if call.text else {"json": body}
+    if call.text:
+        headers["Content-Type"] = "text/csv"
+    while True:
+        async with client.request(call.method, origin + path, headers=headers, **given) as response:
+            answer = await _read(response, call)
+        if not call.waits or answer["state"] not in call.waits:
+            break
+        await asyncio.sleep(ASK_AGAIN_S)
+    made.keep(call, answer)
+    shown = {name: answer[name] for name in call.shows} if call.shows else answer
+    return Example(call.method, path, body, response.status, shown, text=call.text, is_whole=not call.shows), answer
+
+
 async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tuple[list[Example], dict[str, Any]]:
     """Make the calls of the admin API, in order.
 
@@ -411,54 +576,28 @@ async def ask_admin(calls: Iterable[Call], origin: str, streams: Streams) -> tup
     """
     examples: list[Example] = []
     ids: list[str] = []
-    clip = kid = ""
-    # By the prefix of their ids, the first of each.
-    made: dict[str, str] = {}
+    made = _Made()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as client:
         for call in calls:
-            path = call.path.replace("{key}", ids[0] if ids else "").replace("{clip}", clip)
-            path = path.replace("{kid}", kid)
-            for name, prefix in (("{case}", "case"), ("{takedown}", "tkd"), ("{block}", "blk"), ("{order}", "ord")):
-                path = path.replace(name, made.get(prefix, ""))
-            headers = {"Authorization": f"Bearer {call.token}"}
-            async with client.request(call.method, origin + path, json=call.body, headers=headers) as response:
-                answer: Any
-                if call.is_event:
-                    answer = (await response.content.readuntil(b"\n\n")).decode().rstrip("\n")
-                else:
-                    answer = await response.json(content_type=None)
-            if call.method == "POST" and "id" in answer:
-                made.setdefault(str(answer["id"]).partition("_")[0], answer["id"])
-            if call.path.startswith("/api/v1/cases?"):
-                made["case"] = answer["cases"][0]["id"]
-            if call.path == "/api/v1/clips":
-                clip = answer["id"]
+            example, answer = await _ask(client, call, made, origin)
             if "stream_key" in answer:
                 ids.append(answer["id"])
                 # A revocation closes what runs on its key.
                 streams.live["alice"] = replace(summary("alice"), key_id=ids[0])
-            if "private_key" in answer:
-                kid = kid or answer["id"]
-            if call.path.endswith("/import"):
+            if call.path.endswith("/keys/import"):
                 ids.append(answer["keys"][0]["id"])
-            text = _fixed(json.dumps(answer), ids)
-            examples.append(Example(call.method, _fixed(path, ids), call.body, response.status, json.loads(text)))
+            if not call.is_hidden:
+                examples.append(_as_fixed(example, ids))
         async with client.get(f"{origin}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}) as response:
             return examples, await response.json()
 
 
-class _OneRecording:
-    """An index of recordings with one in it."""
-
-    edits = 0
-
-    async def page(self, *_: object, **__: object) -> Page[RecordingRecord]:
-        """What it has."""
-        return Page([RECORDING], has_more=False)
-
-
-async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, Any]]:
+async def ask_public(calls: Sequence[Call], decided: Sequence[Call] = ()) -> tuple[list[Example], dict[str, Any]]:
     """Make the calls of the public API, over one live channel.
+
+    Args:
+        calls: Made first.
+        decided: Made when the report of one of them is decided.
 
     Returns:
         The examples, and the OpenAPI document.
@@ -490,6 +629,24 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
     directory = tempfile.TemporaryDirectory()
     store = KeyStore(f"sqlite+aiosqlite:///{directory.name}/streamd.db")
     await store.start()
+    _record(Path(directory.name) / RECORDING.path)
+    index = RecordingIndex(store.database)
+    await index.save(RECORDING)
+    recorder = Recorder(RecorderOptions(RecordingMode.ALL, Path(directory.name)), index, clock)
+    vod = VodRoutes(
+        recorder=recorder,
+        is_taken_down=lambda _: False,
+        clock=clock,
+        metrics=metrics,
+        timeouts=lambda: MediaTimeouts(viewer_write_timeout_s=TIMEOUT_S),
+    )
+    clips = Clips(
+        ClipOptions(ClipMaker.VIEWERS),
+        recorder=recorder,
+        index=ClipIndex(store.database, index),
+        clock=clock,
+        tell=unheard,
+    )
     house = await ModerationHouse(store).start()
     house.viewers.live["alice"] = 12
     app = public_app(
@@ -497,7 +654,9 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
         media=MediaRoutes(
             channels=channels, clock=clock, metrics=metrics, timeouts=MediaTimeouts(viewer_write_timeout_s=TIMEOUT_S)
         ),
-        recorded=RecordedLists(cast("Recorder", SimpleNamespace(index=_OneRecording())), lambda _: False, clock),
+        vod=vod,
+        clips=ClipRoutes(clips, vod, recorder, clock),
+        recorded=RecordedLists(recorder, lambda _: False, clock),
         pages=Pages(),
         obs=ObsDesk(
             keys, ObsOptions(ladder=[Rung.parse("720p@3000")], rtmp_urls=["rtmp://localhost/live"]), metrics, TIMEOUT_S
@@ -510,29 +669,45 @@ async def ask_public(calls: Iterable[Call]) -> tuple[list[Example], dict[str, An
     examples: list[Example] = []
     client: TestClient[web.Request, web.Application]
     async with TestClient(TestServer(app)) as client:
-        for call in calls:
-            async with client.request(call.method, call.path, json=call.body) as response:
-                answer = json.loads(_fixed(await response.text(), []))
-                body = json.loads(_fixed(json.dumps(call.body), []))
-                examples.append(Example(call.method, call.path, body, response.status, answer))
+        made = _Made()
+        for calls_then in (calls, decided):
+            if calls_then is decided and decided:
+                await house.decide((await house.case()).id, outcome=Outcome.NO_ACTION)
+            examples += [_as_fixed((await _ask(client, call, made))[0], []) for call in calls_then]
         async with client.get("/api/v1/openapi.json") as response:
             document = await response.json()
     await house.moderation.close()
+    await recorder.close()
     await store.close()
     directory.cleanup()
     return examples, document
 
 
-@contextlib.contextmanager
-def _recorded(path: Path) -> Iterator[None]:
-    """The files of the recording: two minutes of what clips are made of."""
+def _record(path: Path) -> None:
+    """Write the files of the recording: two minutes of what clips are made of."""
     writer = new_writer(RecordingFolder(path))
     writer.set_header(MAIN, b"ftyp+moov", 2)
     for number in range(60):
         append(writer, b"media", at_ms=2000 * number)
     writer.finish(LIVE_SINCE)
     writer.close()
-    yield
+
+
+def _record_media(path: Path) -> None:
+    """Write files that can be exported."""
+    media = fragmented_media(2)
+    writer = new_writer(RecordingFolder(path))
+    writer.set_header(MAIN, media.header, 1)
+    for second, fragment in enumerate(media.fragments):
+        append(writer, fragment, seconds=1, at_ms=1000 * second)
+    writer.finish(LIVE_SINCE)
+    writer.close()
+
+
+def _as_fixed(example: Example, ids: list[str]) -> Example:
+    """An example with fixed texts in place of those that differ from one run to the next."""
+    answer, body = (json.loads(_fixed(json.dumps(each), ids)) for each in (example.answer, example.body))
+    return replace(example, path=_fixed(example.path, ids), answer=answer, body=body)
 
 
 def _fixed(text: str, ids: list[str]) -> str:
@@ -547,13 +722,19 @@ def _fixed(text: str, ids: list[str]) -> str:
     text = CLIP.sub(CLIP_ID, text)
     text = RECEIPT.sub(r"\1_...", text)
     text = REFERENCE.sub('"reference": "7F3K-92"', text)
+    text = FINDING.sub("fnd_01kc8c5d6r4ts5x9p9z1y2n3m4", text)
+    text = HASH.sub(lambda found: found[1] + "9f" * 32, text)
+    text = EXPORT_BYTES.sub('"bytes": 31250000, "expected_bytes": 31250000', text)
+    text = EVIDENCE_BYTES.sub(r"\g<1>48213", text)
+    text = AUTHENTICATOR.sub(r"\1...", text)
+    text = CODE.sub(r"\g<1>492039", text)
     text = MODERATION.sub(lambda found: f"{found[1]}_01kc8c5d6r4ts5x9p9z1y2n3m4", text)
     text = re.sub(r'"(took_ms|took_s)": [0-9.e-]+', lambda found: f'"{found[1]}": 3.2', text)
     # Within the JSON of a row's reason.
     text = re.sub(r'(seconds\\+":)\d+', r"\g<1>3", text)
     text = re.sub(r"Effect given: (.*), .* after receipt", r"Effect given: \1, 3.2 s after receipt", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC", "2026-11-30 12:00:00 UTC", text)
-    text = re.sub(r'"application_date": "[0-9-]+"', '"application_date": "2026-11-30"', text)
+    text = re.sub(r'"(application_date|content_date)": "[0-9-]+"', r'"\1": "2026-11-30"', text)
     return TIME.sub(lambda found: found[0] if found[0].startswith("2100") else "2026-11-30T12:00:00Z", text)
 
 
@@ -625,10 +806,13 @@ class ReferencePage:
         option = "" if example.method == "GET" else f"-X {example.method} "
         token = '-H "Authorization: Bearer $TOKEN" ' if self.has_token else ""
         body = f"-H 'Content-Type: application/json' -d '{json.dumps(example.body)}' " if example.body else ""
+        if example.text:
+            body = f"-H 'Content-Type: text/csv' --data-binary $'{json.dumps(example.text)[1:-1]}' "
         is_json = not isinstance(example.answer, str)
         answer = json.dumps(example.answer, indent=2) if is_json else example.answer
         self.lines += ["```sh", f"curl {option}{token}{body}'{self.origin}{example.path}'", "```", ""]
-        self.lines += [f"{example.status}:", "", "```json" if is_json else "```text", answer, "```", ""]
+        part = "" if example.is_whole else ", in part"
+        self.lines += [f"{example.status}{part}:", "", "```json" if is_json else "```text", answer, "```", ""]
 
     def _fields(self, schema: dict[str, Any]) -> None:
         self.lines += ["| field | type | meaning |", "|---|---|---|"]
@@ -716,17 +900,20 @@ def page() -> str:
     """Ask both APIs, and write the page."""
     streams = Streams()
     streams.live["bob"] = summary("bob", "x4m7q2d9ks")
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        _recorded(Path(directory) / "recordings" / RECORDING.path),
-        run_admin_server(
-            Path(directory), streams, TOKEN, "rtmp://live.example.org/live", [RECORDING], is_reported=True
-        ) as (host, port),
-    ):
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        _record(directory / "recordings" / RECORDING.path)
+        _record_media(directory / "recordings" / EXPORTED.path)
+        recordings = [RECORDING, EXPORTED]
+        host, port = stack.enter_context(
+            run_admin_server(
+                directory, streams, TOKEN, "rtmp://live.example.org/live", recordings, is_reported=True, is_shown=True
+            )
+        )
         origin = f"http://{host}:{port}"
         failing, _ = asyncio.run(ask_admin(FAILING_CALLS, origin, Streams()))
         admin, admin_document = asyncio.run(ask_admin(ADMIN_CALLS, origin, streams))
-    public, public_document = asyncio.run(ask_public(PUBLIC_CALLS))
+    public, public_document = asyncio.run(ask_public(PUBLIC_CALLS, DECIDED_CALLS))
     lines = [f"| {status} | {meaning} |" for status, meaning in STATUSES.items()]
     for example in failing:
         body = f" with `{json.dumps(example.body)}`" if example.body else ""

@@ -1,4 +1,4 @@
-"""Builds what a release publishes, and uploads nothing: the sdist, wheels for every Python and processor, their hashes.
+"""Builds what a release publishes, and uploads nothing: sdist, wheels and portable archives, and their hashes.
 
     python packaging/build_release.py [--output dist] [--python PYTHON]... [--arch ARCH]... [--twice] [--allow-missing]
                                       [--url URL | --no-url]
@@ -6,7 +6,7 @@
 A build has what is committed, and nothing else that lies in the tree. The tools come from
 ``packaging/release-requirements.txt``, which pins them by hash. Zig compiles (``portable_cc.py``), against the C
 library of ``GLIBC``, for this processor and for others; ``auditwheel`` then sees that each wheel is what its name says.
-``--twice`` builds all of it again elsewhere and compares the bytes.
+``--twice`` builds all of it again elsewhere and compares the bytes. ``portable.py`` makes an archive of each wheel.
 
 The metadata names where the project is published: what the remote ``origin`` is, or ``--url``. Without either nothing
 is built, unless ``--no-url`` says that the files are not to be published.
@@ -183,8 +183,10 @@ def make_tools(python: Path, directory: Path) -> Path:
     return inside
 
 
-def build(commit: str, pythons: Mapping[str, Path], arches: Sequence[str], work: Path, cache: Path) -> list[Path]:
-    """Build the sdist, and from it every wheel.
+def build(
+    commit: str, pythons: Mapping[str, Path], arches: Sequence[str], work: Path, cache: Path, packages: Path
+) -> list[Path]:
+    """Build the sdist, and from it every wheel, and of each an archive.
 
     Args:
         commit: What is built; a branch may go on meanwhile.
@@ -192,6 +194,7 @@ def build(commit: str, pythons: Mapping[str, Path], arches: Sequence[str], work:
         arches: Processors.
         work: An empty directory.
         cache: Zig's.
+        packages: Keeps wheels of others, which archives contain.
 
     Returns:
         The files, the sdist first.
@@ -217,7 +220,8 @@ def build(commit: str, pythons: Mapping[str, Path], arches: Sequence[str], work:
             (wheel,) = {*output.iterdir()} - before
             check_wheel(python, wheel)
             print(f"built {wheel.name} with Python {version}", flush=True)
-            made.append(wheel)
+            portable = [python, ROOT / "packaging" / "portable.py", wheel, "--wheels", packages, "--output", output]
+            made += [wheel, Path(run(portable).strip())]
     return made
 
 
@@ -262,10 +266,11 @@ def main(arguments: Sequence[str]) -> int:
         try:
             commit = run(["git", "rev-parse", "HEAD"], cwd=ROOT).strip()
             tools = {version: make_tools(python, work / f"tools{version}") for version, python in found.items()}
-            made = build(commit, tools, arches, work / "once", cache)
+            packages = work / "packages"
+            made = build(commit, tools, arches, work / "once", cache, packages)
             if options.twice:
                 differing = differences(
-                    made, build(commit, tools, arches, work / "elsewhere" / "again", work / "zig-again")
+                    made, build(commit, tools, arches, work / "elsewhere" / "again", work / "zig-again", packages)
                 )
                 if differing:
                     raise ReleaseError(f"two builds differ: {', '.join(differing)}")

@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # The oldest that pyproject.toml allows: uv's answer holds from there on.
 PYTHON = "3.11"
-# What an operator may add.
+# Packages that an operator may add.
 EXTRAS = ("postgresql", "storage", "geoip", "moderation", "cluster")
 FILES = {
     "constraints.txt": ("pyproject.toml", *(f"--extra={each}" for each in EXTRAS)),

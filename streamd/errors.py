@@ -158,6 +158,11 @@ class StorageError(StreamdError):
         super().__init__(message)
         self.reason = reason
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the bucket works, and has no such object."""
+        return self.reason == "missing"
+
 
 class RecordingNotFoundError(StreamdError):
     """There is no such recording."""
@@ -242,7 +247,7 @@ class TakedownNotFoundError(ModerationError):
 
 
 class ModerationStateError(ModerationError):
-    """What is asked for does not go with how things stand; the text says why."""
+    """A request that does not go with how things stand; the text says why."""
 
 
 class BlockError(ModerationError):
@@ -518,7 +523,7 @@ class StoreUnavailableError(KeyServiceError):
 
 
 class OperatorError(StreamdError):
-    """What was asked of the operators cannot be; the text is for the asker."""
+    """A request to the operators that cannot be met; the text is for the asker."""
 
 
 class OperatorNotFoundError(OperatorError):

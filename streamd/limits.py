@@ -116,7 +116,52 @@ class PublishHook:
     timeout_s: float = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The keys of ``[recording]`` with a unit; times in seconds (``_s``) or days, sizes in bytes."""
+
+    fsync_s: float = 2.0
+    file_s: int = 60
+    min_free_bytes: int = 2 * 1024**3
+    max_bytes: int = 0
+    keep_days: int = 30
+    storyboard_interval_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """The keys of ``[clips]`` with a unit; times in seconds (``_s``) or days."""
+
+    viewers_pin_days: int = 90
+    max_s: int = 90
+    per_address_per_hour: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """The keys of ``[playback]`` with a unit; times in seconds."""
+
+    leeway_s: int = 5
+    ticket_s: int = 43_200
+    viewers_per_session: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Moderation:
+    """The keys of ``[moderation]`` with a unit; times in seconds (``_s``) or days, a score from 0 to 1."""
+
+    reports_per_address_per_10_min: int = 5
+    evidence_s: int = 30
+    evidence_keep_days: int = 183
+    classifier_score_min: float = 0.6
+    scan_pictures_per_s: int = 10
+
+
 HLS: Final = Hls()
 OBS: Final = Obs()
 WEBHOOKS: Final = Webhooks()
 PUBLISH_HOOK: Final = PublishHook()
+RECORDING: Final = Recording()
+CLIPS: Final = Clips()
+PLAYBACK: Final = Playback()
+MODERATION: Final = Moderation()

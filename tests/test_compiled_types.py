@@ -95,6 +95,12 @@ def test_there_are_classes_to_compile() -> None:
     assert len(DECLARATIONS) > 10
 
 
+def test_every_compiled_module_has_a_figure_of_what_compiling_it_brings() -> None:
+    figures = (ROOT / "bench" / "README.md").read_text("utf-8").partition("### What each compiled module brings\n")[2]
+    told = re.findall(r"^\| `([\w/]+)` \|.*\d", figures.partition("\n### ")[0], re.MULTILINE)
+    assert told == [path.relative_to(ROOT / "streamd").with_suffix("").as_posix() for path in DECLARATIONS]
+
+
 def test_what_is_written_in_c_is_written_in_python_too() -> None:
     c_functions = (ROOT / "streamd" / "formats" / "memory_c.pxd").read_text("utf-8")
     in_c = re.findall(r"^    (?:int|Py_ssize_t|bytes|bytearray|void) (\w+) \"", c_functions, re.MULTILINE)

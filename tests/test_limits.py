@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamd.limits import HLS, OBS, PUBLISH_HOOK, WEBHOOKS, Limits
+from streamd.limits import CLIPS, HLS, MODERATION, OBS, PLAYBACK, PUBLISH_HOOK, RECORDING, WEBHOOKS, Limits
 from streamd.process.config import Config
 from streamd.services.metrics import LIMITS
 
@@ -111,7 +111,17 @@ def test_nothing_is_there_that_nobody_counts(named: dict[str, set[str]]) -> None
 
 @pytest.mark.parametrize(
     ("section", "defaults"),
-    [("hls", HLS), ("obs", OBS), ("webhooks", WEBHOOKS), ("publish_hook", PUBLISH_HOOK), ("limits", Limits())],
+    [
+        ("hls", HLS),
+        ("obs", OBS),
+        ("webhooks", WEBHOOKS),
+        ("publish_hook", PUBLISH_HOOK),
+        ("recording", RECORDING),
+        ("clips", CLIPS),
+        ("playback", PLAYBACK),
+        ("moderation", MODERATION),
+        ("limits", Limits()),
+    ],
 )
 def test_the_configuration_has_its_defaults_from_where_they_are_said(section: str, defaults: object) -> None:
     assert dataclasses.is_dataclass(defaults)
@@ -126,6 +136,26 @@ def test_the_configuration_has_its_defaults_from_where_they_are_said(section: st
     for field in dataclasses.fields(defaults):
         # No literal: a second one would say something else some day.
         assert said[field.name].strip("[*]").endswith(f".{field.name}")
+
+
+def test_no_option_below_says_the_number_of_a_key_again() -> None:
+    """A field of options that bears the name of a key has its default from ``limits.py``, or says none."""
+    keys = {
+        (key, getattr(section, key))
+        for section in (getattr(Config(), name) for name in Config.model_fields)
+        for key in type(section).model_fields
+        if isinstance(getattr(section, key), int | float) and not isinstance(getattr(section, key), bool)
+    }
+    again = []
+    for floor in FLOORS[1:]:
+        for path in (ROOT / "streamd" / floor).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                match node:
+                    case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=number)) if (
+                        number and not isinstance(number, bool) and (name, number) in keys
+                    ):
+                        again.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
+    assert again == []
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,17 @@ FILES = sorted(set(re.findall(r"`([\w/]+/[\w/]+\.(?:py|js|pxd))`", PAGE)))
 STEPS = sorted(set(NAMED.findall(PAGE)))
 WALKS = ["One frame", "One key", "One playlist request", "One revocation", "One limit"]
 STEPS_MIN = 3
+HOUSE = ROOT / "streamd"
+ROOMS = sorted(path.parent.relative_to(HOUSE).as_posix() for path in HOUSE.glob("*/*/__init__.py"))
+MODERATION = sorted(path.parent.name for path in (HOUSE / "services" / "moderation").glob("*/__init__.py"))
+
+
+def rooms_on_map(text: str, floor: str, start: str) -> set[str]:
+    """The folders that a map names on one floor: from the floor's own name to that of the next."""
+    line = text.partition(start.format(floor))[2]
+    others = "|".join(path.parent.name for path in HOUSE.glob("*/__init__.py"))
+    line = re.split(rf"^(?:\| `|    )(?:{others})/", line, maxsplit=1, flags=re.MULTILINE)[0].partition("\n\n")[0]
+    return set(re.findall(r"(?<![\w/])(\w+)/(?!\w)", line))
 
 
 def defined_in(module: ast.Module) -> set[str]:
@@ -58,3 +69,12 @@ def test_a_step_is_taken_where_the_walk_says(name: str, path: str) -> None:
 def test_a_walk_names_its_steps(walk: str) -> None:
     section = PAGE.partition(f"## {walk}\n")[2].partition("\n## ")[0]
     assert len(NAMED.findall(section)) >= STEPS_MIN
+
+
+@pytest.mark.parametrize("floor", sorted({room.partition("/")[0] for room in ROOMS}))
+def test_both_maps_are_the_tree(floor: str) -> None:
+    rooms = {room.partition("/")[2] for room in ROOMS if room.startswith(f"{floor}/")}
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert rooms_on_map(readme, floor, "\n    {}/ ") == rooms
+    named = rooms_on_map(PAGE, floor, "\n| `{}/` |")
+    assert named == rooms | (set(MODERATION) if floor == "services" else set())

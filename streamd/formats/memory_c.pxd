@@ -10,7 +10,7 @@ cdef extern from *:
 
     /* Slabs that nobody uses, for the next ones: 8 MiB, which is what the segments have that leave the windows of
        hundred publishers between two new ones. Their pages are there, and asking the kernel for them once more takes as
-       long as half of a read. Whoever holds the interpreter's lock has the list. */
+       long as half of a read. The holder of the interpreter's lock has the list. */
     #define STREAMD_KEPT_SLABS 128
     static PyObject *streamd_kept_slabs[STREAMD_KEPT_SLABS];
     static int streamd_kept = 0;

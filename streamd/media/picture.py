@@ -44,7 +44,7 @@ class PictureKind(enum.IntEnum):
 
 # Heads of an order for a picture and of its answer in a pipe, big-endian.
 ORDER = struct.Struct(">BHHII")
-"""What is drawn (``PictureKind``), width and height of a cell or of a box, and the lengths of the pieces behind it:
+"""The kind (``PictureKind``), width and height of a cell or of a box, and the lengths of the pieces behind it:
 CMAF header and fragment, nothing and cells, or nothing and a JPEG file."""
 ANSWER = struct.Struct(">BI")
 """The layers that held the process (``sandbox.Layer``); JPEG file, empty where there is no picture."""

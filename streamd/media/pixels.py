@@ -1,7 +1,7 @@
 """A keyframe, or a JPEG of ours, as the values of pixels that a machine looks at.
 
-It runs where pictures are drawn (``picture_worker``), for the bytes are a publisher's. What comes of it is numbers of a
-known count, in which no parser can be misled any more: who looks at them needs no copy of its own for each picture.
+It runs where pictures are drawn (``picture_worker``), for the bytes are a publisher's. The result is numbers of a
+known count, in which no parser can be misled any more: the machine that looks at them needs no copy for each picture.
 
 Spec: ISO/IEC 14496-12 (CMAF header and fragment in), ITU-T T.81 (JPEG in).
 """

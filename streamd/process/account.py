@@ -1,4 +1,4 @@
-"""Whose account a command runs as, for the audit log: it acts with the machine's token, and not with a name."""
+"""The account that a command runs as, for the audit log: it acts with the machine's token, and not with a name."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class AdminConnection:
         media_type: str = "application/json",
     ) -> None:
         connection = HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
-        # What stands escaped in a path stays as it is.
+        # Characters that are escaped in a path stay so.
         target = quote(path, safe="/%") + (f"?{urlencode(query)}" if query else "")
         opened: list[socket.socket] = []
         try:

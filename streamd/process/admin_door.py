@@ -10,18 +10,13 @@ from aiohttp import web
 from streamd.doors.delivery.handler_watch import HandlerWatch
 from streamd.doors.delivery.push_path import PushFormat
 from streamd.doors.web.admin.api import admin_app
-from streamd.doors.web.admin.cases import CaseDesk
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
-from streamd.doors.web.admin.evidence import EvidenceDesk
 from streamd.doors.web.admin.exports import ExportDesk
-from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.nodes import NodeDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
-from streamd.doors.web.admin.takedowns import TakedownDesk
-from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
     from streamd.doors.web.openapi import Operation
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config
-    from streamd.process.moderation_rooms import ModerationRooms
     from streamd.process.readiness import Readiness
     from streamd.process.services import Services
 
@@ -70,7 +64,7 @@ class AdminDoor:
         self._readiness = readiness
         self._port = Port("admin", services.clock, services.metrics, port_limits(config))
         self._places = AdminPlaces(self._port, services.clock)
-        index = services.recorder.index
+        index = services.recordings.recorder.index
         self._console = Console(
             clock=services.clock,
             streams=services.streams,
@@ -79,7 +73,7 @@ class AdminDoor:
             public_origin=public_origin,
             operators=services.operators,
             on_wrong_code=self._note_wrong_code,
-            recording_of=services.recorder.recording_of,
+            recording_of=services.recordings.recorder.recording_of,
             on_token_over=self._end_previews,
             has_cases=services.moderation is not None,
         )
@@ -145,7 +139,7 @@ class AdminDoor:
         self._connections.check_deadlines()
 
     def _end_previews(self) -> None:
-        """Whoever may not look at streams any more looks at none; others ask anew."""
+        """An operator who may not look at streams any more looks at none; others ask anew."""
         services = self._services
         services.previews.end_all()
         for channel in services.registry.channels():
@@ -172,7 +166,8 @@ class AdminDoor:
 
     def _app(self, token: str) -> web.Application:
         config, services = self._config, self._services
-        playback = PlaybackDesk(services.playback, services.clock)
+        kept = services.recordings
+        playback = PlaybackDesk(services.playback.service, services.clock)
         return admin_app(
             keys=services.keys,
             streams=services.streams,
@@ -182,11 +177,11 @@ class AdminDoor:
             rtmp_urls=config.rtmp_urls,
             console=self._console,
             preview_ticket=services.previews.ticket,
-            recordings=RecordingDesk(services.recorder, services.clock, services.keys.takedowns.note, playback),
+            recordings=RecordingDesk(kept.recorder, services.clock, services.keys.takedowns.note, playback),
             more=(
-                *ClipDesk(services.clips, services.recorder).operations(),
-                *ExportDesk(services.exports, services.recorder).operations(),
-                *_moderation_calls(services.moderation),
+                *ClipDesk(kept.clips, kept.recorder).operations(),
+                *ExportDesk(kept.exports, kept.recorder).operations(),
+                *self._moderation_calls(),
                 *(NodeDesk(services.cluster).operations() if services.cluster is not None else ()),
             ),
             playback=playback,
@@ -199,6 +194,15 @@ class AdminDoor:
             warnings=self._readiness.warnings,
             on_wrong_token=self._note_wrong_token,
         )
+
+    def _moderation_calls(self) -> list[Operation]:
+        """The calls about what is reported, decided and shown, where moderation is on."""
+        rooms = self._services.moderation
+        if rooms is None:
+            return []
+        from streamd.process.moderation_doors import moderation_calls
+
+        return moderation_calls(rooms)
 
     def _note_wrong_code(self, name: str, address: str) -> None:
         """Have the audit log tell of a good token that was shown with a wrong code: somebody else may have it."""
@@ -213,16 +217,3 @@ class AdminDoor:
         self._services.verifier.denials.note(
             Denial.UNKNOWN, address, None, at=clock.now(), now=clock.monotonic(), action=ADMIN_DENIED
         )
-
-
-def _moderation_calls(rooms: ModerationRooms | None) -> list[Operation]:
-    """The calls about what is reported, decided and shown, where moderation is on."""
-    if rooms is None:
-        return []
-    return [
-        *CaseDesk(rooms.desk, rooms.targets).operations(),
-        *TargetDesk(rooms.targets).operations(),
-        *TakedownDesk(rooms.enforcement).operations(),
-        *EvidenceDesk(rooms.evidence.shelf).operations(),
-        *(FindingDesk(rooms.assistance.assistance).operations() if rooms.assistance is not None else ()),
-    ]

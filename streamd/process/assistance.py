@@ -9,11 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from streamd.process.options import assistance_options, assistant_options, scan_options, sight_options
-from streamd.process.workers.picture_worker import WORKER_COMMAND as PICTURE_COMMAND
-from streamd.process.workers.picture_worker import worker_environment
-from streamd.process.workers.sight_worker import WORKER_COMMAND as SIGHT_COMMAND
-from streamd.process.workers.sight_worker import sight_environment
+from streamd.process.moderation_options import assistance_options, assistant_options, scan_options, sight_options
+from streamd.process.workers.commands import PICTURE_COMMAND, SIGHT_COMMAND, sight_environment, worker_environment
 from streamd.services.live.newest_keyframe import newest_keyframe
 from streamd.services.moderation.machine.assistance import Assistance, Hands
 from streamd.services.moderation.machine.assistant import Assistant
@@ -56,7 +53,7 @@ class BlockedPictures(Protocol):
 
 
 class MachineAssistance:
-    """What looks at pictures here, and what has it look.
+    """The machine that looks at pictures here, and its work.
 
     Args:
         config: All of the configuration; the machine is not switched off in it.
@@ -193,7 +190,7 @@ class MachineAssistance:
 
 
 def _stamps(paths: Sequence[str]) -> tuple[object, ...]:
-    """What changes with the files; the same for one that is not there."""
+    """A stamp that changes with the files; the same for one that is not there."""
     return ("files", *(_stamp(path) for path in paths if path))
 
 

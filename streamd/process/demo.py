@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import os
 import socket
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from streamd.process.config import Config
 from streamd.process.run import EXIT_OK, run_until_stopped
+from streamd.process.workers.commands import TESTCARD_COMMAND, worker_environment
 from streamd.process.workers.testcard import Order
 from streamd.services.audit.records import Actor
 
@@ -85,7 +87,7 @@ async def _demonstrate(server: Server, duration_s: float | None, open_browser: b
 async def _testcard(order: Order) -> AsyncIterator[Process]:
     """Run the broadcaster as a process of its own, and end it as an encoder's stop button does."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streamd.process.workers.testcard", stdin=asyncio.subprocess.PIPE
+        *TESTCARD_COMMAND, stdin=asyncio.subprocess.PIPE, env=worker_environment(os.environ)
     )
     assert process.stdin is not None
     process.stdin.write(json.dumps(dataclasses.asdict(order)).encode() + b"\n")

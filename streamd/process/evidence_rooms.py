@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
+from streamd.process.workers.commands import PICTURE_COMMAND, worker_environment
 from streamd.services.moderation.evidence.cases import EvidenceCases
 from streamd.services.moderation.evidence.maker import PICTURE_S, EvidenceMaker
 from streamd.services.moderation.evidence.room import THREADS, EvidenceRoom
@@ -90,14 +90,14 @@ def evidence_room(
         stamper=TimeStamper(config.moderation.timestamp_url, sender),
     )
     # Of its own: a keyframe that holds it up for two seconds holds up no poster, and none of them holds this up.
-    artist = PictureProcess(WORKER_COMMAND, worker_environment(os.environ), clock, PICTURE_S)
-    metrics.evidence_bytes.set_function(lambda: shelf.total_bytes)
+    artist = PictureProcess(PICTURE_COMMAND, worker_environment(os.environ), clock, PICTURE_S)
+    metrics.moderation.evidence_bytes.set_function(lambda: shelf.total_bytes)
     return EvidenceRoom(
         shelf,
         EvidenceMaker(shelf, sources, artist, clock),
         sources,
         clock,
         pool,
-        count=lambda result: metrics.evidence_total.labels(result).inc(),
+        count=lambda result: metrics.moderation.evidence_total.labels(result).inc(),
         on_kept=on_kept,
     )

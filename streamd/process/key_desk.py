@@ -1,4 +1,4 @@
-"""What a command asks about keys and users, of whoever answers: a running server, or the key store itself.
+"""Questions of a command about keys and users, to a running server or the key store itself.
 
 ``RemoteKeys`` and ``LocalKeys`` answer alike, in the admin API's own types.
 """

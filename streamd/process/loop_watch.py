@@ -35,7 +35,7 @@ class LoopWatch:
 
     def __init__(self, clock: Clock, metrics: Metrics, on_beat: Callable[[], None]) -> None:
         self._clock = clock
-        self._lag = metrics.loop_lag_seconds
+        self._lag = metrics.process.loop_lag_seconds
         self._on_beat = on_beat
         self._beat_at = clock.monotonic()
         self._timer: asyncio.TimerHandle | None = None

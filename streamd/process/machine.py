@@ -51,11 +51,13 @@ class Machine:
         self.accounts = MemoryAccounts()
         self.accounts.add_store(payload.kept_bytes)
         self._relief = MemoryRelief(self.memory, self.accounts, give_back=_give_back, now=clock.monotonic)
-        metrics.memory_used_bytes.set_function(lambda: self.memory.used_bytes)
-        metrics.memory_ceiling_bytes.set_function(lambda: self.memory.ceiling_bytes)
+        metrics.process.memory_used_bytes.set_function(lambda: self.memory.used_bytes)
+        metrics.process.memory_ceiling_bytes.set_function(lambda: self.memory.ceiling_bytes)
         for standing in Standing:
-            metrics.held_bytes.labels(standing.name.lower()).set_function(partial(self.accounts.held_bytes, standing))
-        metrics.held_bytes.labels("shared").set_function(lambda: self.accounts.stored_bytes)
+            metrics.process.held_bytes.labels(standing.name.lower()).set_function(
+                partial(self.accounts.held_bytes, standing)
+            )
+        metrics.process.held_bytes.labels("shared").set_function(lambda: self.accounts.stored_bytes)
 
     def configure(self, config: Config) -> None:
         """Take other limits."""

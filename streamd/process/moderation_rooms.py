@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -11,12 +10,13 @@ from streamd.doors.outgoing.address_guard import AddressGuard
 from streamd.doors.outgoing.http_sender import HttpSender
 from streamd.process.assistance import MachineAssistance
 from streamd.process.evidence_rooms import evidence_options, evidence_room
-from streamd.process.options import moderation_options
+from streamd.process.moderation_options import moderation_options
 from streamd.services.moderation.acts.enforcement import Enforcement
-from streamd.services.moderation.acts.takedown_store import TakedownStore
+from streamd.services.moderation.acts.restrictions import Restrictions
 from streamd.services.moderation.counts.public_counts import PublicCounts
 from streamd.services.moderation.machine.desk import MachineDesk
 from streamd.services.moderation.moderation import Moderation
+from streamd.services.moderation.target import Targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,33 +27,28 @@ if TYPE_CHECKING:
     from streamd.services.events.event import EventSink
     from streamd.services.events.sender import Sender
     from streamd.services.keys.bars import Bars
+    from streamd.services.keys.key_store import KeyStore
     from streamd.services.live.registry import LiveRegistry
     from streamd.services.metrics import Metrics
-    from streamd.services.moderation.options import ModerationOptions
-    from streamd.services.moderation.target import Targets
     from streamd.services.playback.countries import Countries
     from streamd.services.playback.gate import PlaybackGate
     from streamd.services.recording.clips import Clips
     from streamd.services.recording.past import Pasts
     from streamd.services.recording.recorder import Recorder
     from streamd.services.storage.object_storage import ObjectStorage
-    from streamd.services.store.database import Database
-
-log = logging.getLogger(__name__)
 
 _EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 class ModerationRooms:
-    """What is reported, decided and shown to the public, where moderation is on.
+    """Reports, decisions and the public's figures, where moderation is on.
 
     Args:
         config: All of the configuration.
-        options: What of it moderation goes by.
         clock: For all times.
         metrics: Counted into.
         sender: Makes the requests to the assistant and to the authority for time stamps.
-        database: The key store's.
+        store: The key store.
         bars: What may not publish.
         gate: What is not shown to whom.
         countries: Tells the country of an address.
@@ -62,11 +57,11 @@ class ModerationRooms:
         recorder: Keeps broadcasts.
         clips: Pieces of them.
         storage: The bucket that has them; None for the disk.
-        targets: Finds what a text names.
+        public_url: The viewers' URL of this server.
         tell: Gets the events.
 
     Attributes:
-        targets: As given.
+        targets: Finds what a text names.
         enforcement: Takedowns, blocks and orders.
         desk: Reports, cases and appeals.
         evidence: Keeps evidence of what is reported.
@@ -77,11 +72,10 @@ class ModerationRooms:
     def __init__(
         self,
         config: Config,
-        options: ModerationOptions,
         clock: Clock,
         metrics: Metrics,
         sender: Sender,
-        database: Database,
+        store: KeyStore,
         *,
         bars: Bars,
         gate: PlaybackGate,
@@ -91,10 +85,11 @@ class ModerationRooms:
         recorder: Recorder,
         clips: Clips,
         storage: ObjectStorage | None,
-        targets: Targets,
+        public_url: Callable[[], str],
         tell: EventSink,
     ) -> None:
-        self.targets = targets
+        database = store.database
+        self.targets = targets = Targets(recorder.index, clips.index, store, public_url)
         # A cache in front is near, and named by the operator alone.
         self._purge_sender = HttpSender(AddressGuard(_EVERYWHERE), f"streamd/{__version__}")
         self.enforcement = Enforcement(
@@ -112,7 +107,9 @@ class ModerationRooms:
             data_dir=config.data_dir,
             tell=tell,
         )
-        self.desk = desk = Moderation(options, database, clock, targets=targets, viewers=registry, tell=tell)
+        self.desk = desk = Moderation(
+            moderation_options(config), database, clock, targets=targets, viewers=registry, tell=tell
+        )
         self.evidence = evidence_room(
             config, clock, metrics, sender, database,
             registry=registry, pasts=pasts, recorder=recorder, clips=clips, storage=storage, on_kept=desk.note_change,
@@ -123,12 +120,12 @@ class ModerationRooms:
                 config, database, clock, metrics, sender, registry,
                 desk=MachineDesk(database, desk.cases, desk.reports.store, desk.follow_ups, clock),
                 pictures=self.evidence,
-                blocks=self.enforcement.blocks,
+                blocks=self.enforcement.blocks.held,
             )  # fmt: skip
         self.counts = PublicCounts(database, clock) if config.moderation.transparency else None
         # Each is built with those that it asks, and these two are asked behind a report or a decision.
-        desk.cases.takedowns = self.enforcement.takedowns
-        desk.follow_ups.evidence = self.evidence
+        desk.cases.takedowns = Restrictions(self.enforcement.takedowns, self.enforcement.blocks)
+        desk.follow_ups.evidence = self.enforcement.takedowns.evidence = self.evidence
         if self.assistance is not None:
             desk.follow_ups.assistance = desk.cases.assistance = self.assistance.assistance
 
@@ -162,7 +159,7 @@ class ModerationRooms:
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
         # Switched on or off, it is with the next start.
-        self.desk.options = moderation_options(config) or self.desk.options
+        self.desk.options = moderation_options(config)
         self.evidence.shelf.options = evidence_options(config)
         self.evidence.shelf.stamper.url = config.moderation.timestamp_url
         if self.assistance is not None:
@@ -177,14 +174,3 @@ class ModerationRooms:
             self.counts.look()
         if self.assistance is not None:
             self.assistance.tick()
-
-
-async def warn_of_what_is_shown_again(database: Database) -> None:
-    """Say so where moderation is off and something was taken down: nothing keeps it dark.
-
-    Raises:
-        StoreUnavailableError: The store cannot be read.
-    """
-    if standing := await TakedownStore(database).count_standing():
-        detail = "what was taken down is shown: [moderation] enabled = true keeps it dark"
-        log.warning("moderation.off", extra={"takedowns": standing, "detail": detail})

@@ -5,7 +5,7 @@ A limit has one name: the field of an option bears the name of its key, and so t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,17 +25,9 @@ from streamd.media.demux import DemuxerKind
 from streamd.media.packager.rendition import RenditionOptions
 from streamd.media.packager.segmenter import SegmenterOptions
 from streamd.services.bounds.peer_lines import PeerLineLimits
-from streamd.services.events.event import EventType
-from streamd.services.events.outbox import Endpoint, OutboxOptions
 from streamd.services.keys.publish_hook import HookFormat, HookOptions
 from streamd.services.keys.verifier import VerifierOptions
 from streamd.services.live.stream_options import StreamOptions
-from streamd.services.moderation.machine.assistance import AssistanceOptions
-from streamd.services.moderation.machine.assistant import AssistantOptions
-from streamd.services.moderation.machine.findings import EXPOSED
-from streamd.services.moderation.machine.scan import ScanMode, ScanOptions
-from streamd.services.moderation.machine.sight import NUDENET, SightOptions
-from streamd.services.moderation.options import ModerationOptions
 from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.hook import PlaybackHookOptions
 from streamd.services.playback.policy import Policy
@@ -198,7 +190,7 @@ def port_limits(config: Config) -> PortLimits:
 
 
 def handler_limits(config: Config) -> HandlerLimits:
-    """How long a connection to the admin port may take; who has not shown the token has less (``web.admin.places``)."""
+    """How long a connection to the admin port may take; one without the token has less (``web.admin.places``)."""
     return told(HandlerLimits(), config.limits)
 
 
@@ -214,24 +206,6 @@ def studio_options(config: Config) -> StudioOptions:
         is_secure=config.public_url.startswith("https:"),
         is_decided_elsewhere=config.publish_hook.decides,
     )
-
-
-def webhook_endpoints(config: Config) -> list[Endpoint]:
-    """The receivers of events."""
-    return [
-        Endpoint(
-            url=endpoint.url,
-            secret=endpoint.secret.get_secret_value(),
-            origin=endpoint.origin,
-            types=frozenset(endpoint.events or EventType),
-        )
-        for endpoint in config.webhooks.endpoints
-    ]
-
-
-def outbox_options(config: Config) -> OutboxOptions:
-    """How long each of them is waited for."""
-    return told(OutboxOptions(), config.webhooks)
 
 
 def hook_options(config: Config) -> HookOptions | None:
@@ -269,61 +243,6 @@ def playback_hook_options(config: Config) -> PlaybackHookOptions:
         secret=playback.hook_secret.get_secret_value(),
         allows_on_failure=playback.on_failure == "allow",
     )
-
-
-def moderation_options(config: Config) -> ModerationOptions | None:
-    """What is reported and taken down; None where moderation is off."""
-    moderation = config.moderation
-    if not moderation.enabled:
-        return None
-    return told(
-        ModerationOptions(),
-        moderation,
-        hash_lists=tuple(moderation.hash_lists),
-        trusted_flaggers=tuple(moderation.trusted_flaggers),
-        purge_urls=tuple(moderation.purge_urls),
-    )
-
-
-def sight_options(config: Config, hashes: Sequence[str] = (), *, words: bool) -> SightOptions:
-    """What pictures are compared with and scored by.
-
-    Args:
-        config: All of the configuration.
-        hashes: Those that are blocked here.
-        words: Whether words are read, where the configuration has nothing against it.
-    """
-    moderation = config.moderation
-    return SightOptions(
-        lists=tuple(moderation.hash_lists),
-        hashes=tuple(hashes),
-        classifier=moderation.classifier,
-        words=words and moderation.read_words,
-    )
-
-
-def assistance_options(config: Config) -> AssistanceOptions:
-    """What counts as found in a picture."""
-    moderation = config.moderation
-    labels = tuple(moderation.classifier_labels)
-    if not labels and moderation.classifier == NUDENET:
-        labels = EXPOSED
-    return AssistanceOptions(labels=labels, threshold=moderation.classifier_score_min)
-
-
-def scan_options(config: Config) -> ScanOptions:
-    """Which pictures are looked at that nobody has reported."""
-    moderation = config.moderation
-    return ScanOptions(mode=ScanMode(moderation.scan), pictures_per_s=moderation.scan_pictures_per_s)
-
-
-def assistant_options(config: Config) -> AssistantOptions | None:
-    """The service that may suggest something; None where there is none."""
-    moderation = config.moderation
-    if not moderation.assistant_url:
-        return None
-    key = moderation.assistant_key.get_secret_value()
-    return AssistantOptions(moderation.assistant_url, key=key, model=moderation.assistant_model)
 
 
 def changed_settings(old: Config, new: Config) -> Iterator[tuple[str, bool]]:

@@ -23,21 +23,16 @@ from streamd.doors.web.public.locked_pages import LockedPages
 from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
-from streamd.doors.web.public.own_decisions import OwnDecisionDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.recorded_lists import RecordedLists
-from streamd.doors.web.public.report_pages import ReportPages
-from streamd.doors.web.public.reports import ReportRoutes
 from streamd.doors.web.public.studio import Studio
-from streamd.doors.web.public.transparency import Contacts, TransparencyRoutes
 from streamd.doors.web.public.vod import VodRoutes
 from streamd.doors.web.public.vod_pictures import VodPictures
 from streamd.doors.web.public.web_entrance import WebEntrance
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import door_options, media_timeouts, port_limits, studio_options
-from streamd.services.moderation.cases.report_menu import ReportMenu
 from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
@@ -47,8 +42,8 @@ if TYPE_CHECKING:
     from streamd.doors.web.session_file import SessionFile
     from streamd.process.config import Config, ListenAddress
     from streamd.process.guards import Guards
+    from streamd.process.moderation_doors import PublicModeration
     from streamd.process.services import Services
-    from streamd.services.moderation.counts.public_counts import PublicCounts
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +68,7 @@ class PublicDoor:
             self._channels = services.cluster.channels(admissions.is_dark, admissions.is_listed, gate)
         else:
             self._channels = PublicChannels(services.registry, admissions.is_dark, admissions.is_listed, gate)
-        self._entrance = WebEntrance(services.playback.gate, services.viewer_hook)
+        self._entrance = WebEntrance(services.playback.gate, services.playback.hook)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
         self._media = MediaRoutes(
@@ -170,14 +165,16 @@ class PublicDoor:
             return {}
         return {"Contact": "legal"} | ({"Transparency": "transparency"} if moderation.transparency else {})
 
-    def _transparency(self, files: StaticFiles, counts: PublicCounts | None) -> TransparencyRoutes:
-        def contacts() -> Contacts:
-            said = self._config.moderation
-            return Contacts(said.contact_email, said.contact_post, said.legal_representative)
+    def _moderation(self, files: StaticFiles) -> PublicModeration | None:
+        """Pages and calls about what is reported and decided; None where moderation is off."""
+        services = self._services
+        if services.moderation is None:
+            return None
+        from streamd.process.moderation_doors import public_moderation
 
-        routes = TransparencyRoutes(files, contacts, counts)
-        self._services.machine.accounts.add_store(lambda: routes.held_bytes)
-        return routes
+        made = public_moderation(services.moderation, files, services.clock, lambda: self._config)
+        services.machine.accounts.add_store(lambda: made.transparency.held_bytes)
+        return made
 
     def _web_handler(self) -> WebProtocol:
         assert self._runner is not None, "opened"
@@ -188,6 +185,8 @@ class PublicDoor:
 
     def _app(self) -> web.Application:
         config, services = self._config, self._services
+        kept = services.recordings
+        root = urlsplit(config.http.public_url).path
         pages = Pages(
             config.http.public_url,
             has_posters=config.http.posters,
@@ -203,14 +202,8 @@ class PublicDoor:
                 extra={"detail": "built without hls.js: browsers that play HLS themselves play, others are told so"},
             )
         posters = services.posters
-        own_recordings = OwnRecordingDesk(services.recorder, services.clock)
-        reports = report_pages = decisions = transparency = None
-        if (rooms := services.moderation) is not None:
-            menu = ReportMenu()
-            reports = ReportRoutes(rooms.desk, menu)
-            report_pages = ReportPages(rooms.desk, menu, pages.files, services.clock)
-            decisions = OwnDecisionDesk(rooms.enforcement, rooms.desk.appeals)
-            transparency = self._transparency(pages.files, rooms.counts)
+        own_recordings = OwnRecordingDesk(kept.recorder, services.clock)
+        moderation = self._moderation(pages.files)
         studio = Studio(
             keys=services.verifier,
             streams=services.registry,
@@ -218,23 +211,24 @@ class PublicDoor:
             files=pages.files,
             options=studio_options(config),
             recordings=own_recordings,
-            clips=OwnClipDesk(services.clips, services.recorder, own_recordings),
-            decisions=decisions,
+            clips=OwnClipDesk(kept.clips, kept.recorder, own_recordings),
+            decisions=moderation.decisions if moderation is not None else None,
         )
         vod = VodRoutes(
-            recorder=services.recorder,
+            recorder=kept.recorder,
             is_taken_down=services.verifier.admissions.is_dark,
             is_hidden=self._is_hidden,
             clock=services.clock,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
             entrance=self._entrance,
-            stored=services.storage.stored if services.storage is not None else None,
+            stored=kept.storage.stored if kept.storage is not None else None,
+            root=root,
         )
         services.machine.accounts.add_store(lambda: vod.held_bytes)
         dvr = DvrRoutes(
-            pasts=services.pasts,
-            recorder=services.recorder,
+            pasts=kept.pasts,
+            recorder=kept.recorder,
             is_taken_down=services.verifier.admissions.is_dark,
             metrics=services.metrics,
             timeouts=lambda: self._media.timeouts,
@@ -242,7 +236,7 @@ class PublicDoor:
             entrance=self._entrance,
         )
         services.machine.accounts.add_store(lambda: dvr.held_bytes)
-        clips = ClipRoutes(services.clips, vod, services.recorder, services.clock, self._is_hidden)
+        clips = ClipRoutes(kept.clips, vod, kept.recorder, services.clock, self._is_hidden)
         services.machine.accounts.add_store(lambda: clips.held_bytes)
 
         async def recording_of(recorded_id: str) -> tuple[str, str]:
@@ -253,7 +247,7 @@ class PublicDoor:
                 record = await vod.find(recorded_id)
             return (recorded_id, "") if isinstance(record, HTTPStatus) else (record.id, record.user)
 
-        pages.locked = LockedPages(self._entrance, services.passwords, pages.files, recording_of)
+        pages.locked = LockedPages(self._entrance, services.playback.passwords, pages.files, recording_of)
         self._sessions.keep("studio", studio)
         return public_app(
             channels=self._channels,
@@ -265,10 +259,10 @@ class PublicDoor:
             else None,
             vod=vod,
             recorded=RecordedLists(
-                services.recorder,
+                kept.recorder,
                 services.verifier.admissions.is_dark,
                 services.clock,
-                root=urlsplit(config.http.public_url).path,
+                root=root,
                 gate=services.playback.gate,
                 is_hidden=self._is_hidden,
             ),
@@ -278,13 +272,13 @@ class PublicDoor:
             pages=pages,
             studio=studio,
             obs=self._obs,
-            reports=reports,
-            report_pages=report_pages,
-            transparency=transparency,
+            reports=moderation.reports if moderation is not None else None,
+            report_pages=moderation.report_pages if moderation is not None else None,
+            transparency=moderation.transparency if moderation is not None else None,
             proxies=TrustedProxies(config.http.trusted_proxies),
             port=self._port,
             clock=services.clock,
             public_url=config.http.public_url,
             hsts_max_age_s=config.http.hsts_max_age_s,
-            key_set=services.playback.published,
+            key_set=services.playback.service.published,
         )

@@ -1,4 +1,4 @@
-"""What must not be seen is taken out of text: secrets, and characters that steer a terminal.
+"""Takes out of a text the things that must not be seen: secrets, and characters that steer a terminal.
 
 It stands apart from the log, whose libraries a command that only prints does without.
 """

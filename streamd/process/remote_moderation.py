@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamd.doors.web.models.cases import CaseDetail, CasePage, CaseShown
+from streamd.doors.web.models.findings import FindingAnswer, FindingList
 from streamd.doors.web.models.takedowns import (
     BlockAnswer,
     BlockImportAnswer,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RemoteModeration:
-    """What moderators do, on a server that runs.
+    """The acts of moderators, on a server that runs.
 
     Args:
         connection: Asks its admin API.
@@ -56,6 +57,16 @@ class RemoteModeration:
     async def get_case(self, case_id: str) -> CaseDetail:
         """One case, with all that there is about it."""
         return CaseDetail.model_validate_json(await self._call("GET", f"/api/v1/cases/{case_id}"))
+
+    async def list_findings(self, case_id: str) -> list[FindingAnswer]:
+        """What the machine has seen in pictures of a case, the newest first."""
+        answer = await self._call("GET", f"/api/v1/cases/{case_id}/findings")
+        return FindingList.model_validate_json(answer).findings
+
+    async def judge_finding(self, case_id: str, finding_id: str, *, agreed: bool) -> FindingAnswer:
+        """Say whether the machine was right about one picture."""
+        path = f"/api/v1/cases/{case_id}/findings/{finding_id}/judge"
+        return FindingAnswer.model_validate_json(await self._call("POST", path, {"agreed": agreed}))
 
     async def add_block(self, body: Mapping[str, Any]) -> BlockAnswer:
         """Block something; the body of the call."""

@@ -18,6 +18,7 @@ from streamd.errors import ConfigError, StoreUnavailableError
 from streamd.process.allocator import use_one_heap
 from streamd.process.binding import StartError
 from streamd.process.config import secrets_of
+from streamd.process.loading import loading
 from streamd.process.log import configure_logging
 from streamd.process.server import Server
 
@@ -82,15 +83,18 @@ def run_until_stopped(
     configure_logging(config.log.level, config.log.format, secrets=secrets_of(config))
     use_one_heap()
     try:
-        return uvloop.run(_run(Server(config, is_final=is_final, seat=seat), job, read_again))
+        with loading():
+            server = Server(config, is_final=is_final, seat=seat)
+        return uvloop.run(_run(server, job, read_again))
     except (StartError, StoreUnavailableError) as exc:
         sys.stderr.write(f"streamd: {exc}\n")
         return EXIT_UNUSABLE
 
 
 async def _run(server: Server, job: Callable[[Server], Awaitable[int]], read_again: Callable[[], Config] | None) -> int:
-    await server.start()
-    gc.collect()
+    with loading():
+        await server.start()
+    # Garbage is not looked for: there is next to none, and to find that takes a tenth of a start.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -100,7 +104,7 @@ async def _run(server: Server, job: Callable[[Server], Awaitable[int]], read_aga
     for signal_number in stop_signals:
         loop.add_signal_handler(signal_number, task.cancel)
     if read_again is not None:
-        # A terminal that closes sends the same signal; who ran us by hand then is gone.
+        # A terminal that closes sends the same signal; the person who ran us by hand then is gone.
         has_terminal = sys.stderr.isatty()
 
         def reload() -> None:

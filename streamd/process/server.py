@@ -120,7 +120,7 @@ class Server:
         self._tell_start()
         self.services.machine.tell(self.config)
         loop = asyncio.get_running_loop()
-        self.services.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+        self.services.metrics.process.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self.manager.ready()
 
     def reload(self, config: Config) -> None:
@@ -157,7 +157,7 @@ class Server:
         self._doors.stop_accepting_encoders()
         self.services.note_stopping()
         registry = self.services.registry
-        # Whoever is closed has no viewers any more, so they are looked for before anything is.
+        # A publisher that is closed has no viewers any more, so they are looked for before anything is.
         watched = [channel for channel in registry.channels() if any(channel.viewers.values())]
         if not self._ends.is_set():
             await self._doors.close_encoders(ServerRestartsError())

@@ -91,7 +91,7 @@ class History:
         self._last = reading
         seconds = reading.now - last.now
         metrics = self._metrics
-        memory = _value(metrics.process, "process_resident_memory_bytes")
+        memory = _value(metrics.process.process, "process_resident_memory_bytes")
         cpu_s = reading.cpu_s - last.cpu_s if reading.cpu_s is not None and last.cpu_s is not None else None
         delay_s = _quantile(last.part_delays, reading.part_delays, PART_DELAY_QUANTILE)
         self._samples.append(
@@ -99,8 +99,8 @@ class History:
                 at=self._clock.now(),
                 ingest_bps=(reading.ingest_bytes - last.ingest_bytes) * 8 / seconds,
                 egress_bps=(reading.egress_bytes - last.egress_bytes) * 8 / seconds,
-                streams=int(_value(metrics.streams_live) or 0),
-                viewers=int(_value(metrics.viewers) or 0),
+                streams=int(_value(metrics.streams.streams_live) or 0),
+                viewers=int(_value(metrics.viewing.viewers) or 0),
                 part_delay_ms=None if delay_s is None else delay_s * 1000,
                 cpu_percent=None if cpu_s is None else 100 * cpu_s / seconds,
                 memory_bytes=None if memory is None else int(memory),
@@ -112,14 +112,14 @@ class History:
         metrics = self._metrics
         return _Reading(
             now=self._clock.monotonic(),
-            ingest_bytes=_value(metrics.ingest_bytes_total, "_total") or 0.0,
-            egress_bytes=_value(metrics.http_egress_bytes_total, "_total") or 0.0,
+            ingest_bytes=_value(metrics.publishing.ingest_bytes_total, "_total") or 0.0,
+            egress_bytes=_value(metrics.viewing.http_egress_bytes_total, "_total") or 0.0,
             part_delays=tuple(
                 (float(sample.labels["le"]), sample.value)
-                for sample in _samples(metrics.part_delay_seconds)
+                for sample in _samples(metrics.streams.part_delay_seconds)
                 if sample.name.endswith("_bucket")
             ),
-            cpu_s=_value(metrics.process, "process_cpu_seconds_total"),
+            cpu_s=_value(metrics.process.process, "process_cpu_seconds_total"),
         )
 
 

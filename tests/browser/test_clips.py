@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.test_console import console, go_to
 from tests.support.changing_broadcast import ChangingBroadcast
-from tests.support.chromium import viewer
+from tests.support.chromium import WATCHES_MAX, viewer
 from tests.support.codec_media import AudioTrack, VideoTrack, encoded
 from tests.support.patience import PATIENCE_S
 from tests.support.server import run_server, wait_until
@@ -18,7 +18,7 @@ from tests.support.studio import sign_in, studio
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
     from tests.support.axe import Axe
 
@@ -33,11 +33,28 @@ SETTINGS = {
     "clips__who": "viewers",
     "clips__max_s": 4,
 }
-_MADE = "() => document.querySelector('#clipped a')?.href"
+_SHOWN_MS = "() => Date.now() - Number(document.body.dataset.ingestLatencyMs)"
+_SAID = "() => document.getElementById('clipped').textContent"
+_MADE = "() => document.querySelector('#clipped a')?.href ?? ''"
 _PLAYS = """() => {
   const video = document.querySelector("video");
   return !video.paused && video.currentTime > 0.5 && video.videoWidth > 0;
 }"""
+
+
+async def clip(page: Page) -> str:
+    """Make a clip with the button; its address."""
+    for _ in range(WATCHES_MAX):
+        await page.click("#clip")
+        await page.wait_for_function(_SAID)
+        address: str = await page.evaluate(_MADE)
+        if address:
+            return address
+        said = await page.evaluate(_SAID)
+        # On a busy machine it stands still between being seen to play and being asked.
+        assert "once it plays" in said, said
+        await page.wait_for_function(_PLAYS)
+    pytest.fail("it stood still whenever it was asked for a clip")
 
 
 async def test_viewers_clip_what_they_see(tmp_path: Path, browser: Browser, axe: Axe) -> None:
@@ -54,10 +71,9 @@ async def test_viewers_clip_what_they_see(tmp_path: Path, browser: Browser, axe:
                 page = watching.page
                 await watching.open(f"{server.http_url}/watch/demo")
                 await page.wait_for_function("() => Number(document.body.dataset.ingestLatencyMs) > 0")
-                shown = await page.evaluate("() => Date.now() - Number(document.body.dataset.ingestLatencyMs)")
-                await page.click("#clip")
-                await page.wait_for_function(_MADE)
-                address = await page.evaluate(_MADE)
+                shown_ms = await page.evaluate(_SHOWN_MS)
+                address = await clip(page)
+                shown_then_ms = await page.evaluate(_SHOWN_MS)
                 assert await axe.violations(page) == []
                 assert watching.errors == []
             (made,) = server.admin("GET", "/api/v1/clips")["clips"]
@@ -67,7 +83,7 @@ async def test_viewers_clip_what_they_see(tmp_path: Path, browser: Browser, axe:
             began = datetime.fromisoformat(made["started_at"]).timestamp()
             assert made["end"] - made["start"] == pytest.approx(4, abs=0.01)
             asked_end = began + (made["end"] - made["start_actual"])
-            assert asked_end == pytest.approx(shown / 1000, abs=1.5)
+            assert shown_ms / 1000 - 1.5 < asked_end < shown_then_ms / 1000 + 1.5
         async with viewer(browser) as watching:
             page = watching.page
             await watching.open(address)
@@ -80,8 +96,7 @@ async def test_viewers_clip_what_they_see(tmp_path: Path, browser: Browser, axe:
             await watching.open(f"{server.http_url}/watch/vod/{found['id']}")
             await page.evaluate("() => { const v = document.querySelector('video'); v.muted = true; v.play(); }")
             await page.wait_for_function(_PLAYS)
-            await page.click("#clip")
-            await page.wait_for_function(_MADE)
+            await clip(page)
         assert len(server.admin("GET", "/api/v1/clips")["clips"]) == 2
         # Whose channel it is finds them, whoever made them, and so do operators.
         async with studio(server, browser) as watching:

@@ -34,12 +34,16 @@ def certbot(lineage: Path) -> dict[str, str]:
     return {"RENEWED_LINEAGE": str(lineage)}
 
 
-def lego(lineage: Path) -> dict[str, str]:
-    paths = {"LEGO_CERT_PATH": lineage / "fullchain.pem", "LEGO_CERT_KEY_PATH": lineage / "privkey.pem"}
-    return {name: str(path) for name, path in paths.items()}
+def lego4(lineage: Path, prefix: str = "LEGO_") -> dict[str, str]:
+    paths = {"CERT_PATH": lineage / "fullchain.pem", "CERT_KEY_PATH": lineage / "privkey.pem"}
+    return {f"{prefix}{name}": str(path) for name, path in paths.items()}
 
 
-@pytest.mark.parametrize("client", [certbot, lego])
+def lego5(lineage: Path) -> dict[str, str]:
+    return lego4(lineage, "LEGO_HOOK_")
+
+
+@pytest.mark.parametrize("client", [certbot, lego4, lego5])
 def test_it_copies_both_files_and_at_a_renewal_again(lineage: Path, tmp_path: Path, client: object) -> None:
     assert callable(client)
     target = tmp_path / "tls"

@@ -68,8 +68,8 @@ def test_a_recording_becomes_a_file_for_every_player(tmp_path: Path) -> None:
 
         # The file goes with the recording.
         files = folder_of(server, done).path.parents[4] / ".exports"
-        assert [path.name for path in files.iterdir()] == [f"{done['id']}.mp4"]
+        assert [path.name for path in files.rglob("*.*")] == [f"{done['id']}.mp4"]
         server.admin("DELETE", f"/api/v1/recordings/{done['id']}")
         assert fetched(server, f"{one}.mp4")[0] == 404
-        wait_until(lambda: not [*files.iterdir()], PATIENCE_S, "the end of the export")
+        wait_until(lambda: not [*files.rglob("*.*")], PATIENCE_S, "the end of the export")
         server.assert_no_secret_is_seen()

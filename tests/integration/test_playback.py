@@ -214,8 +214,13 @@ def test_a_password(live_server: LiveServer) -> None:
         assert found is not None
         assert live_server.get(f"/live/demo/~{found[1]}/main.m3u8")[0] == 200
         assert "sesame" not in live_server.log_text()
-        lock(live_server, {"policy": "password", "password": "another one"})
+        lock(live_server, {"policy": "password", "password": " another one "})
         assert live_server.get(f"/live/demo/~{found[1]}/main.m3u8")[0] == 403
+        twice = curl("-i", "-d", "password=another+one&password=+another+one+", f"{live_server.http_url}/watch/demo")
+        assert twice.startswith("HTTP/1.1 403")
+        # Nobody trims it, neither where it is decided nor where it is typed.
+        assert typed(live_server, "/watch/demo", "another one").startswith("HTTP/1.1 403")
+        assert typed(live_server, "/watch/demo", " another one ").startswith("HTTP/1.1 303")
 
 
 def test_it_holds_after_a_restart(tmp_path: Path) -> None:

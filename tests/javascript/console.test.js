@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ACTIONS, actionsCalled, auditQuery, csv } from "../../streamd/doors/web/static/console/audit_labels.js";
+import { countriesOf } from "../../streamd/doors/web/static/console/blocks.js";
 import { merged } from "../../streamd/doors/web/static/console/merging.js";
+import { clockOf, lasting } from "../../streamd/doors/web/static/console/orders.js";
 import { sorted } from "../../streamd/doors/web/static/console/sorting.js";
 
 describe("the search of the audit log", () => {
@@ -111,4 +113,41 @@ describe("the order of the live streams", () => {
     assert.equal(order("nonsense"), "abc");
     assert.equal(streams[0].name, "b");
   });
+});
+
+describe("the clock of an order", () => {
+  const deadline = "2026-11-30T13:00:00Z";
+  const at = (text) => Date.parse(`2026-11-30T${text}Z`);
+
+  test("one without a deadline has none", () => {
+    assert.equal(clockOf({ deadline: null, in_time: true, answered_at: null }, at("12:00:00")), null);
+  });
+
+  test("what is left runs out, and is late then", () => {
+    const order = { deadline, in_time: true, answered_at: null };
+    assert.deepEqual(clockOf(order, at("12:01:40")), { text: "58 min 20 s left for the reply", level: "warning" });
+    assert.deepEqual(clockOf(order, at("13:00:01")), { text: "The reply is 1 s late", level: "bad" });
+  });
+
+  test("an answered one is in time, unless it was carried out late", () => {
+    const answered = { deadline, in_time: true, answered_at: "2026-11-30T12:30:00Z" };
+    assert.equal(clockOf(answered, at("15:00:00"))?.text, "In time");
+    assert.equal(clockOf({ ...answered, in_time: false }, at("15:00:00"))?.text, "Carried out late");
+  });
+
+  test("times are said in two parts at most", () => {
+    assert.deepEqual([0.2, 59.4, 60, 3_599, 3_600, 90_061].map(lasting), [
+      "0 s",
+      "59 s",
+      "1 min 0 s",
+      "59 min 59 s",
+      "1 h 0 min",
+      "25 h 1 min",
+    ]);
+  });
+});
+
+test("countries are written as people write lists", () => {
+  assert.deepEqual(countriesOf(" de, FR;eu\nES "), ["de", "FR", "eu", "ES"]);
+  assert.deepEqual(countriesOf("  "), []);
 });

@@ -24,8 +24,8 @@ def history(metrics: Metrics, clock: ManualClock) -> History:
 
 def test_rates_are_those_of_the_interval(history: History, metrics: Metrics, clock: ManualClock) -> None:
     for megabytes in (1, 3):
-        metrics.ingest_bytes_total.inc(megabytes * 1_000_000)
-        metrics.http_egress_bytes_total.inc(megabytes * 10_000_000)
+        metrics.publishing.ingest_bytes_total.inc(megabytes * 1_000_000)
+        metrics.viewing.http_egress_bytes_total.inc(megabytes * 10_000_000)
         clock.advance(5)
         history.tick()
     assert [sample.ingest_bps for sample in history.samples] == [1.6e6, 4.8e6]
@@ -34,9 +34,9 @@ def test_rates_are_those_of_the_interval(history: History, metrics: Metrics, clo
 
 
 def test_viewers_are_those_of_all_protocols(history: History, metrics: Metrics, clock: ManualClock) -> None:
-    metrics.streams_live.set(2)
-    metrics.viewers.labels("hls").inc(30)
-    metrics.viewers.labels("mp4").inc(4)
+    metrics.streams.streams_live.set(2)
+    metrics.viewing.viewers.labels("hls").inc(30)
+    metrics.viewing.viewers.labels("mp4").inc(4)
     clock.advance(5)
     history.tick()
     assert (history.samples[0].streams, history.samples[0].viewers) == (2, 34)
@@ -75,7 +75,7 @@ class TestPartDelay:
     ) -> None:
         for delay_s in (9.0, 0.015):
             for _ in range(20):
-                metrics.part_delay_seconds.observe(delay_s)
+                metrics.streams.part_delay_seconds.observe(delay_s)
             clock.advance(5)
             history.tick()
         first, second = (sample.part_delay_ms for sample in history.samples)
@@ -88,7 +88,7 @@ class TestPartDelay:
         assert history.samples[0].part_delay_ms is None
 
     def test_beyond_the_last_bucket_is_its_bound(self, history: History, metrics: Metrics, clock: ManualClock) -> None:
-        metrics.part_delay_seconds.observe(60)
+        metrics.streams.part_delay_seconds.observe(60)
         clock.advance(5)
         history.tick()
         assert history.samples[0].part_delay_ms == 10_000

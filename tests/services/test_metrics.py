@@ -3,13 +3,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamd import __version__
+from streamd.services import metric_groups
 from streamd.services.live.health import HealthCode
-from streamd.services.metrics import Metrics, PlainCounter, PlainHistogram
+from streamd.services.metrics import Metrics
 
 # Labels whose values are few and known beforehand: none of a user, key, stream or address.
 LABELS = {"le", "reason", "result", "name", "kind", "status", "protocol", "code", "limit", "version"}
@@ -26,7 +26,7 @@ class TestNames:
 
     def test_no_label_grows(self) -> None:
         metrics = Metrics()
-        metrics.stream_findings.labels(HealthCode.STARVED.value).inc()
+        metrics.streams.stream_findings.labels(HealthCode.STARVED.value).inc()
         families = [*text_string_to_metric_families(generate_latest(metrics.registry).decode())]
         assert {label for family in families for sample in family.samples for label in sample.labels} <= LABELS
 
@@ -39,40 +39,18 @@ class TestNames:
             row = re.compile(rf"\| `{name}` \| {family.type} \| .*\| {re.escape(family.documentation)} \|")
             assert any(row.fullmatch(line) for line in table), f"docs/observing.md: {row.pattern}"
 
+    def test_an_attribute_of_a_group_bears_the_name_of_its_metric(self) -> None:
+        metrics = Metrics()
+        told = {family.name for family in metrics.registry.collect()}
+        groups = [value for value in vars(metrics).values() if type(value).__module__ == metric_groups.__name__]
+        assert len(groups) > 5
+        named = {name.removesuffix("_total") for group in groups for name in vars(group)} - {"process"}
+        assert {f"streamd_{name}" for name in named} <= told
+
     def test_two_servers_of_one_process_count_apart(self) -> None:
         first, second = Metrics(), Metrics()
-        first.parts_total.inc()
+        first.streams.parts_total.inc()
         assert second.registry.get_sample_value("streamd_parts_total") == 0
 
     def test_the_version_is_told(self) -> None:
         assert Metrics().registry.get_sample_value("streamd_build_info", {"version": __version__}) == 1
-
-
-class TestPlain:
-    """What the way of a frame counts into is told like the client library's own."""
-
-    def told(self, registry: CollectorRegistry) -> list[str]:
-        """What a scrape sees, but for the times at which the two were made."""
-        lines = generate_latest(registry).decode().splitlines()
-        return [re.sub(r"(_created) .*", r"\1", line) for line in lines]
-
-    @pytest.mark.parametrize("amounts", [(), (1,), (1, 2.5, 0)])
-    def test_a_counter(self, amounts: tuple[float, ...]) -> None:
-        ours, theirs = CollectorRegistry(), CollectorRegistry()
-        plain, counter = PlainCounter("made", "Parts made.", ours), Counter("made", "Parts made.", registry=theirs)
-        for amount in amounts:
-            plain.inc(amount)
-            counter.inc(amount)
-            assert self.told(ours) == self.told(theirs)
-        assert self.told(ours) == self.told(ours) == self.told(theirs)
-
-    @pytest.mark.parametrize("amounts", [(), (0.0,), (0.1,), (0.1000001,), (0.5, 0.2, 0.3), (9.0, 0.0, 0.7)])
-    def test_a_histogram(self, amounts: tuple[float, ...]) -> None:
-        ours, theirs = CollectorRegistry(), CollectorRegistry()
-        plain = PlainHistogram("late", "How late.", (0.1, 0.5), ours)
-        histogram = Histogram("late", "How late.", buckets=(0.1, 0.5), registry=theirs)
-        for amount in amounts:
-            plain.observe(amount)
-            histogram.observe(amount)
-            assert self.told(ours) == self.told(theirs)
-        assert self.told(ours) == self.told(ours) == self.told(theirs)

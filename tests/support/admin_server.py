@@ -26,13 +26,13 @@ from streamd.doors.web.admin.recordings import RecordingDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
 from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.live_streams import LiveStreams
-from streamd.process.workers.export_worker import WORKER_COMMAND
-from streamd.process.workers.picture_worker import worker_environment
+from streamd.process.workers.commands import EXPORT_COMMAND, worker_environment
 from streamd.services.events.event import unheard
 from streamd.services.keys.admission import StreamCloser
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
+from streamd.services.metrics import Metrics
 from streamd.services.moderation.acts import takedowns
 from streamd.services.moderation.acts.enforcement import Enforcement
 from streamd.services.moderation.categories import Category
@@ -40,6 +40,7 @@ from streamd.services.moderation.evidence.cases import EvidenceCases
 from streamd.services.moderation.evidence.shelf import EvidenceOptions, EvidenceShelf
 from streamd.services.moderation.evidence.store import EvidenceStore
 from streamd.services.moderation.evidence.timestamping import TimeStamper
+from streamd.services.moderation.machine.findings_store import FindingsStore
 from streamd.services.moderation.moderation import Moderation
 from streamd.services.moderation.options import ModerationOptions
 from streamd.services.moderation.target import Target, TargetKind, Targets
@@ -59,6 +60,8 @@ from streamd.services.recording.recorder import Recorder, RecorderOptions
 from streamd.services.recording.records import RecordingMode
 from tests.support.assistance import assistance_of
 from tests.support.console import console_of
+from tests.support.exhibits import exhibit
+from tests.support.output_context import output_context
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of
 
@@ -94,6 +97,7 @@ def run_admin_server(
     recordings: Sequence[RecordingRecord] = (),
     *,
     is_reported: bool = False,
+    is_shown: bool = False,
 ) -> Iterator[tuple[str, int]]:
     """Serve until the block is left.
 
@@ -104,6 +108,7 @@ def run_admin_server(
         rtmp_url: What broadcasters type as server.
         recordings: What the index of recordings has.
         is_reported: Somebody has reported ``REPORTED``.
+        is_shown: There is something of everything: what ``exhibit`` makes, and a broadcast of Alice's to record.
 
     Yields:
         Host and port.
@@ -124,11 +129,14 @@ def run_admin_server(
         index = RecordingIndex(store.database)
         for recording in recordings:
             await index.save(recording)
-        recorder = Recorder(RecorderOptions(RecordingMode.OFF, directory / "recordings"), index, clock)
+        mode = RecordingMode.ASKED if is_shown else RecordingMode.OFF
+        recorder = Recorder(RecorderOptions(mode, directory / "recordings"), index, clock)
+        if is_shown:
+            recorder.output(output_context(clock=clock))
         clips = Clips(
             ClipOptions(), recorder=recorder, index=ClipIndex(store.database, index), clock=clock, tell=unheard
         )
-        exports = Exports(recorder, WORKER_COMMAND, worker_environment(os.environ), clock)
+        exports = Exports(recorder, EXPORT_COMMAND, worker_environment(os.environ), clock)
         shelf = EvidenceShelf(
             EvidenceOptions(), directory / "evidence", EvidenceStore(store.database), clock,
             pool := ThreadPoolExecutor(1),
@@ -164,11 +172,13 @@ def run_admin_server(
             await moderation.reports.file(
                 REPORTED, Category.VIOLENCE, explanation="He hits a person.", address="192.0.2.9", viewers=40
             )
+        if is_shown:
+            await exhibit(moderation, FindingsStore(store.database), shelf, clock)
         runner = web.AppRunner(
             admin_app(
                 keys=keys,
                 streams=streams,
-                metrics=CollectorRegistry(),
+                metrics=Metrics().registry if is_shown else CollectorRegistry(),
                 token=token,
                 rtmp_urls=(rtmp_url,),
                 console=console_of(keys, streams, operators=operators),
@@ -186,6 +196,7 @@ def run_admin_server(
                 ),
                 port=port_of("admin"),
                 clock=clock,
+                preview_ticket=lambda _: "a-ticket-of-a-minute",
             )
         )
         await runner.setup()

@@ -49,6 +49,7 @@ MAY_WHERE_THERE_ARE = {
     "GET /api/v1/evidence/{id}": {A, M},
     "GET /api/v1/evidence/{id}/files/{name}": {A, M},
     "GET /api/v1/cases/{id}/findings": {A, M},
+    "POST /api/v1/cases/{id}/findings/{finding}/judge": {A, M},
     "GET /api/v1/cases/{id}/draft": {A, M},
     "GET /api/v1/assistance": {A, O, M, R},
     "POST /api/v1/clips": {A, O, M},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamd.errors import PublishError
+from streamd.services.live.publisher import CUT_WAIT_S
 
 
 class StandInPublisher:
@@ -28,5 +29,5 @@ class StandInPublisher:
     def kick(self, error: PublishError) -> None:
         self.kicks.append(error.description)
 
-    async def wait_closed(self) -> None:
+    async def wait_closed(self, within_s: float = CUT_WAIT_S) -> None:
         raise AssertionError("nobody waits here")

@@ -187,7 +187,7 @@ class StorageRoom:
         """How often the bucket has failed, by the reason."""
         return {
             sample.labels["reason"]: sample.value
-            for family in self.metrics.storage_failures_total.collect()
+            for family in self.metrics.storage.storage_failures_total.collect()
             for sample in family.samples
             if sample.name.endswith("_total")
         }

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamd.doors.delivery.ticket_path import cut_request
+from streamd.doors.delivery.ticket_path import find_opening
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.asked_heads import AskedHeads, ReadRequest
+    from streamd.doors.delivery.ticket_path import Opening
 
 
 class Asked:
@@ -27,11 +28,13 @@ class Asked:
         is_half_closed: The viewer has sent FIN: it asks no more.
     """
 
-    __slots__ = ("_heads", "_ignored_bytes", "is_half_closed", "is_in_head", "unanswered")
+    __slots__ = ("_heads", "_ignored_bytes", "_opening", "is_half_closed", "is_in_head", "unanswered")
 
     def __init__(self, heads: AskedHeads) -> None:
         self._heads = heads
         self._ignored_bytes = 0
+        # Of the last request with a ticket: a viewer's next one begins likewise, and is read by one comparison.
+        self._opening: Opening | None = None
         self.unanswered = b""
         self.is_in_head = self.is_half_closed = False
 
@@ -54,23 +57,25 @@ class Asked:
         Raises:
             MalformedRequestError: The next one cannot be read.
         """
-        data = self.unanswered
-        cut = cut_request(data)
-        if cut is None:
-            found = self._heads.read(data)
-            if found is None:
-                return None
-            self.is_in_head = False
-            self.unanswered = data[found.end :]
-            return found, ""
+        data, opening = self.unanswered, self._opening
+        if opening is None or not data.startswith(opening.whole):
+            found_opening = find_opening(data)
+            if found_opening is None:
+                found = self._heads.read(data)
+                if found is None:
+                    return None
+                self.is_in_head = False
+                self.unanswered = data[found.end :]
+                return found, ""
+            opening = self._opening = found_opening
         # Each viewer has their own ticket, and what is left is the crowd's.
-        shared, ticket, shorter_by = cut
-        found = self._heads.read(shared)
+        found = self._heads.read(opening.cut(data))
         if found is None:
             return None
         self.is_in_head = False
-        self.unanswered = data[found.end + shorter_by :]
-        return found, ticket
+        end = found.end + opening.shorter_by
+        self.unanswered = data[end:] if end < len(data) else b""
+        return found, opening.ticket
 
     def begins_head(self) -> bool:
         """Note that a head has begun whose end is missing; tell whether that is news."""

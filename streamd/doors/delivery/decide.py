@@ -107,9 +107,8 @@ def _decide_get(
     if content.kind is not BytesKind.PLAYLIST:
         return representations.find(content).answer(request, max_age_s)
     gzipped = accepts_gzip(request.accept_encoding)
-    if word:
-        return representations.find_locked(content, word, gzipped=gzipped).answer(request, NO_STORE)
-    return representations.find(content, gzipped=gzipped).answer(request, max_age_s)
+    found = representations.find(content, gzipped=gzipped, word=word)
+    return found.answer(request, NO_STORE if word else max_age_s)
 
 
 def _find(request: MediaRequest, presentation: Presentation) -> tuple[NamedBytes, int] | Answer | Wait:

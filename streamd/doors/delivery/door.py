@@ -376,13 +376,13 @@ class MediaDoor:
 
     def count_blocked(self, seconds: float) -> None:
         """Count a request that waited."""
-        self._metrics.blocked_request_seconds.observe(seconds)
+        self._metrics.viewing.blocked_request_seconds.observe(seconds)
 
     def _count(self) -> None:
         for (kind, status), count in self._answers.items():
-            self._metrics.http_responses_total.labels(kind.lower(), str(status.value)).inc(count)
+            self._metrics.viewing.http_responses_total.labels(kind.lower(), str(status.value)).inc(count)
         self._answers.clear()
-        self._metrics.http_egress_bytes_total.inc(self._egress_bytes)
+        self._metrics.viewing.http_egress_bytes_total.inc(self._egress_bytes)
         self._egress_bytes = 0
 
 

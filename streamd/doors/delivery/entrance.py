@@ -79,9 +79,10 @@ class Entrance:
         now, kind = viewing.now(), path.kind
         if viewing.refusal is not None or viewing.expires_at <= now:
             return None
-        if kind is _PLAYLIST or kind is _MULTIVARIANT:
-            sharers_max = self.gate.options.viewers_per_session
-            return None if viewing.is_shared(source, user_agent, sharers_max, now) else viewing
+        if (kind is _PLAYLIST or kind is _MULTIVARIANT) and viewing.is_shared(
+            source, user_agent, self.gate.options.viewers_per_session, now
+        ):
+            return None
         return viewing
 
     def for_media(self, request: MediaRequest, ticket: str, visitor: Visitor) -> Entered:
@@ -118,7 +119,7 @@ class Entrance:
         if method not in _READING or not gate.is_blocked(visitor.address, name):
             return None
         if self._channels.find(name) is Absence.TAKEN_DOWN:
-            # What is gone is gone everywhere.
+            # A channel that is gone is gone everywhere.
             return None
         return refusal_answer(gate.refused(Refusal.BLOCKED), method)
 
@@ -131,7 +132,7 @@ class Entrance:
         try:
             return self.gate.enter(name, ticket, _VIDEO, visitor.address, visitor.user_agent, watches=watches)
         except PlaybackRefusedError as exc:
-            # What was taken down is gone, whoever asks; of what was not, this one refusal in thousands is told.
+            # A channel that was taken down is gone, whoever asks; of others, this one refusal in thousands is told.
             return refusal_answer(exc, method) if self._concerns(name, method) else None
 
     def _admit(self, name: str, method: str, query: str | None, visitor: Visitor) -> Entered:

@@ -4,7 +4,7 @@ aiohttp ends what is idle and asks for nothing. It waits for a body, and for a p
 the peer likes; and what it has closed stays open until everything is taken. So each of its handlers stands behind a
 protocol of ours, which hears what the handler hears and is looked at by the sweep of its port.
 
-What a handler does is read from its private attributes, as aiohttp offers no others;
+A handler's state is read from its private attributes, as aiohttp offers no others;
 ``tests/doors/delivery/test_handler_watch.py`` runs them against aiohttp itself.
 
 Spec: RFC 9112 section 9.5 (time limits).

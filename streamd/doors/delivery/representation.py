@@ -131,6 +131,8 @@ class Representation:
 class _Known(NamedTuple):
     content: weakref.ref[NamedBytes]
     representation: Representation
+    word: str
+    """In the names of the media of a locked channel's playlist; empty elsewhere."""
 
 
 class Representations:
@@ -141,62 +143,42 @@ class Representations:
         # the entry before another object can have their identity.
         self._plain: dict[int, _Known] = {}
         self._gzipped: dict[int, _Known] = {}
-        # Of playlists of locked channels; the word is asked for each time, as it changes when viewers are withdrawn.
-        self._locked: dict[tuple[int, bool], tuple[str, _Known]] = {}
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._plain) + len(self._gzipped) + len(self._locked)
+        return len(self._plain) + len(self._gzipped)
 
-    def find(self, content: NamedBytes, *, gzipped: bool = False) -> Representation:
+    def find(self, content: NamedBytes, *, gzipped: bool = False, word: str = "") -> Representation:
         """The representation of bytes; one object for as long as they are held.
 
         Args:
             content: The bytes.
             gzipped: Under Content-Encoding gzip; of a playlist alone.
+            word: In the names of the media of a locked channel, the same for all who may see its playlist; of that
+                alone. Another one, as when viewers were withdrawn, has another representation take the place.
         """
         known = self._gzipped if gzipped else self._plain
         identity = id(content)
         found = known.get(identity)
-        if found is not None and found.content() is content:
+        if found is not None and found.content() is content and found.word == word:
             return found.representation
-        representation = _gzipped(content) if gzipped else _plain(content)
-        known[identity] = _Known(weakref.ref(content, lambda _: known.pop(identity, None)), representation)
-        return representation
-
-    def find_locked(self, content: NamedBytes, word: str, *, gzipped: bool) -> Representation:
-        """The representation of a playlist whose media have a word in their names, the same for all who may see it.
-
-        Args:
-            content: The text of the playlist.
-            word: The word.
-            gzipped: Under Content-Encoding gzip.
-        """
-        key = id(content), gzipped
-        found = self._locked.get(key)
-        if found is not None and found[0] == word and found[1].content() is content:
-            return found[1].representation
-        text = _MEDIA_URI.sub(rb"\g<1>" + word.encode() + b"/", b"".join(content.buffers))
-        buffers = (gzip.compress(text, GZIP_LEVEL, mtime=0),) if gzipped else (text,)
-        representation = Representation(
-            buffers, PLAYLIST_TYPE, _hashed_tag(buffers), content_encoding="gzip" if gzipped else ""
-        )
-        known = _Known(weakref.ref(content, lambda _: self._locked.pop(key, None)), representation)
-        self._locked[key] = word, known
+        if content.kind is BytesKind.PLAYLIST:
+            representation = _playlist(content, word, gzipped=gzipped)
+        else:
+            media_type = "video/mp4" if content.has_video else "audio/mp4"
+            representation = Representation(content.buffers, media_type, f'"{content.name}"', is_immutable=True)
+        known[identity] = _Known(weakref.ref(content, lambda _: known.pop(identity, None)), representation, word)
         return representation
 
 
-def _plain(content: NamedBytes) -> Representation:
-    if content.kind is BytesKind.PLAYLIST:
-        return Representation(content.buffers, PLAYLIST_TYPE, _hashed_tag(content.buffers))
-    media_type = "video/mp4" if content.has_video else "audio/mp4"
-    return Representation(content.buffers, media_type, f'"{content.name}"', is_immutable=True)
-
-
-def _gzipped(content: NamedBytes) -> Representation:
-    # mtime is 0, so equal text gives equal bytes.
-    buffers = (gzip.compress(b"".join(content.buffers), GZIP_LEVEL, mtime=0),)
-    return Representation(buffers, PLAYLIST_TYPE, _hashed_tag(buffers), content_encoding="gzip")
+def _playlist(content: NamedBytes, word: str, *, gzipped: bool) -> Representation:
+    buffers = content.buffers
+    if word:
+        buffers = (_MEDIA_URI.sub(rb"\g<1>" + word.encode() + b"/", b"".join(buffers)),)
+    if gzipped:
+        # mtime is 0, so equal text gives equal bytes.
+        buffers = (gzip.compress(b"".join(buffers), GZIP_LEVEL, mtime=0),)
+    return Representation(buffers, PLAYLIST_TYPE, _hashed_tag(buffers), content_encoding="gzip" if gzipped else "")
 
 
 def _hashed_tag(buffers: tuple[bytes, ...]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamd.services.playback.ticket import TICKET_CHARS_MAX
 
@@ -17,29 +17,50 @@ _BEFORE_CHARS_MAX: Final = 96
 _TICKET = rf"(/~([A-Za-z0-9._-]{{1,{TICKET_CHARS_MAX}}}))/"
 _TEXT = re.compile(rf"[A-Za-z0-9._-]{{1,{TICKET_CHARS_MAX}}}".encode())
 _BEFORE = re.compile(rb"[A-Z]{3,8} /live(?:/[a-z0-9][a-z0-9_-]{1,63})?")
-# What stands before tickets: a method and a channel, 200 bytes each.
+# The text before tickets: a method and a channel, 200 bytes each.
 BEGINNINGS_REMEMBERED: Final = 1024
 # Tickets that were asked with lately, as text: 500 bytes each. Reading one anew takes 0.4 µs.
 TEXTS_REMEMBERED: Final = 8192
 _IN_PATH = re.compile(rf"/(?:live|vod)(?:/[A-Za-z0-9][A-Za-z0-9_-]{{1,63}})?{_TICKET}")
 
 
-def cut_request(data: bytes) -> tuple[bytes, str, int] | None:
-    """Take the ticket out of the first line of a request.
+class Opening(NamedTuple):
+    """How a request with a ticket begins."""
+
+    whole: bytes
+    """All of it, as far as the ``/`` behind the ticket."""
+    before: bytes
+    """What of it stands before the ticket: a method, and the path as far as the channel. All connections share it."""
+    ticket: str
+    end: int
+    """Offset of the byte after the ticket: of the ``/`` behind it."""
+
+    def cut(self, data: bytes) -> bytes:
+        """A request that begins so, without the ticket."""
+        return self.before + data[self.end :]
+
+    @property
+    def shorter_by(self) -> int:
+        """How many bytes fewer that are."""
+        return self.end - len(self.before)
+
+
+def find_opening(data: bytes) -> Opening | None:
+    """Find the ticket in the first line of a request.
 
     Args:
         data: From the first byte of the request.
 
     Returns:
-        The bytes without it, the ticket, and how many bytes that is shorter; None where there is none.
+        How it begins; None where there is no ticket.
     """
     start = data.find(b"/~", 0, _BEFORE_CHARS_MAX)
     if start < 0:
         return None
     end = data.find(b"/", start + 2, start + 3 + TICKET_CHARS_MAX)
-    if end < 0 or not (ticket := _text(data[start + 2 : end])) or not _leads_to_ticket(before := data[:start]):
+    if end < 0 or not (ticket := _text(data[start + 2 : end])) or not (before := _beginning(data[:start])):
         return None
-    return before + data[end:], ticket, end - start
+    return Opening(data[: end + 1], before, ticket, end)
 
 
 @lru_cache(maxsize=TEXTS_REMEMBERED)
@@ -49,8 +70,9 @@ def _text(data: bytes) -> str:
 
 
 @lru_cache(maxsize=BEGINNINGS_REMEMBERED)
-def _leads_to_ticket(before: bytes) -> bool:
-    return _BEFORE.fullmatch(before) is not None
+def _beginning(before: bytes) -> bytes:
+    """What stands before a ticket, the same object for all; nothing where none can follow."""
+    return before if _BEFORE.fullmatch(before) is not None else b""
 
 
 def cut_path(path: str) -> tuple[str, str]:

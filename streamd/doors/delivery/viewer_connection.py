@@ -345,23 +345,23 @@ class ViewerConnection(asyncio.Protocol):
         # An operator may look at what is locked.
         is_preview = push is not None and self._door.is_look(push.name, head.query)
         if entrance is not None and not entrance.gate.is_open and not is_preview:
-            entered: Entered = None
             if ticket and media is not None:
-                entered = entrance.known(media.path, ticket, source, head.user_agent)
-            if entered is None:
+                viewing = entrance.known(media.path, ticket, source, head.user_agent)
+            if viewing is None:
+                entered: Entered
                 visitor = Visitor(address, head.referrer, head.user_agent)
                 if media is not None:
                     entered = entrance.for_media(media, ticket, visitor)
                 else:
                     assert push is not None
                     entered = entrance.for_push(push.name, head.method, head.query, ticket, visitor)
-            if isinstance(entered, Answer):
-                self._door.count_answer(media.path.kind.name if media is not None else REFUSED, entered)
-                self._send(entered)
-                return True
-            if isinstance(entered, Elsewhere):
-                return False
-            viewing = entered
+                if isinstance(entered, Answer):
+                    self._door.count_answer(media.path.kind.name if media is not None else REFUSED, entered)
+                    self._send(entered)
+                    return True
+                if isinstance(entered, Elsewhere):
+                    return False
+                viewing = entered
         if media is not None:
             if media.path.kind is MediaKind.PLAYLIST:
                 self._door.lookup.note_viewer(media.path, source, head.user_agent)
@@ -467,7 +467,7 @@ class ViewerConnection(asyncio.Protocol):
             following = self._following
             assert following is not None
             self._let_go()
-            # What waits is not to be seen any more.
+            # Answers that wait are not to be seen any more.
             following.viewer.forget()
             self._end_push()
 

@@ -15,8 +15,6 @@ import logging
 LINGER_S = 2.0
 # Thrown away meanwhile, at the most: what a publisher of 20 Mb/s sends in LINGER_S, and what the kernel holds of it.
 LINGER_BYTES_MAX = 8 * 1024 * 1024
-# Seconds of it for which a caller that closes a publisher waits: revoke and kick answer when the socket is closed.
-CUT_WAIT_S = 0.5
 
 
 class Stage(enum.Enum):

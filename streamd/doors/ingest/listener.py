@@ -161,11 +161,11 @@ class RtmpListener:
         now = self._clock.monotonic()
         if not self.turns.take_opening(source_of(protocol.address)):
             # A thousand new connections a second would take a fifth of the loop.
-            self._metrics.rtmp_connections_refused_total.inc()
+            self._metrics.publishing.rtmp_connections_refused_total.inc()
             self._metrics.limit_hits_total.labels("loop_ms_per_address_max").inc()
             return False
         while (limit := self._connections.passed_limit(protocol.address)) is not None:
-            self._metrics.rtmp_connections_refused_total.inc()
+            self._metrics.publishing.rtmp_connections_refused_total.inc()
             self._metrics.limit_hits_total.labels(limit).inc()
             other = self._connections.dispensable(limit, now)
             if other is None:
@@ -177,7 +177,7 @@ class RtmpListener:
             self.forget(other)
             other.make_way()
         self._connections.add(protocol)
-        self._metrics.rtmp_connections.set(len(self._connections))
+        self._metrics.publishing.rtmp_connections.set(len(self._connections))
         return True
 
     def note_spoken(self, protocol: RtmpProtocol) -> None:
@@ -274,4 +274,4 @@ class RtmpListener:
     def forget(self, protocol: RtmpProtocol) -> None:
         """Count a closed connection out."""
         if self._connections.remove(protocol):
-            self._metrics.rtmp_connections.set(len(self._connections))
+            self._metrics.publishing.rtmp_connections.set(len(self._connections))

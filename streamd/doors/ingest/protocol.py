@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from streamd.doors.ingest.broadcast import Broadcast
 from streamd.doors.ingest.deadlines import IngestOptions, no_media, overdue
-from streamd.doors.ingest.ending import CUT_WAIT_S, Ending, Stage
+from streamd.doors.ingest.ending import Ending, Stage
 from streamd.doors.ingest.liveness import quiet_s, signs_of
 from streamd.doors.ingest.read_turns import Hold
 from streamd.doors.ingest.tally import ConnectionTally
@@ -33,7 +33,7 @@ from streamd.formats.rtmp.events import (
 )
 from streamd.formats.rtmp.state import State
 from streamd.services.bounds.memory_accounts import Standing
-from streamd.services.live.publisher import EndReason
+from streamd.services.live.publisher import CUT_WAIT_S, EndReason
 
 if TYPE_CHECKING:
     from streamd.clock import Clock
@@ -131,7 +131,7 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._threshold: WakeThreshold | None = None
         self._reading: Reading | None = None
-        # What is read stands there (``ReadTurns``).
+        # The bytes of a read stand there (``ReadTurns``).
         self._buffer = bytearray()
 
     # -- asyncio.BufferedProtocol -----------------------------------------------------------
@@ -285,10 +285,14 @@ class RtmpProtocol(asyncio.BufferedProtocol):
         read_s = self._clock.monotonic() - self._broadcast.heard_at
         return quiet_s(signs_of(self._transport), read_s)
 
-    async def wait_closed(self) -> None:
-        """Return when the socket is closed; a peer that goes on sending has ``CUT_WAIT_S`` to read the last word."""
+    async def wait_closed(self, within_s: float = CUT_WAIT_S) -> None:
+        """Return when the socket is closed.
+
+        Args:
+            within_s: A peer that goes on sending has this time to read the last word.
+        """
         try:
-            async with asyncio.timeout(CUT_WAIT_S):
+            async with asyncio.timeout(within_s):
                 await self._ending.wait()
         except TimeoutError:
             self.abort()

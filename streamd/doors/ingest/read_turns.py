@@ -47,7 +47,7 @@ READ_S = 20e-6
 OPENING_S = 200e-6
 # A publisher's steps are added up to so much before its share is asked: most take some hundred microseconds.
 PUBLISHERS_UNCOUNTED_S = 0.005
-# Of one turn of the loop, for all strangers. A frame of video lasts 16 ms or more: who waits for one does not notice.
+# Of one turn of the loop, for all strangers. A frame of video lasts 16 ms or more: nobody who waits for one notices.
 STRANGERS_TURN_S = 0.010
 # Of one turn of the loop, for what is left of publishers' reads. It is less than a frame lasts, and the step that is
 # under way when it is over, 256 messages, takes as long once more at the most.

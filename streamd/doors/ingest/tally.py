@@ -37,7 +37,7 @@ class ConnectionTally:
     def count_bytes(self) -> None:
         """Count the bytes that have come since the last time."""
         received = self._connection.bytes_received
-        self._metrics.ingest_bytes_total.inc(received - self._bytes_counted)
+        self._metrics.publishing.ingest_bytes_total.inc(received - self._bytes_counted)
         self._bytes_counted = received
 
     def is_flood(self, now: float, messages_per_second_max: int) -> bool:
@@ -56,7 +56,7 @@ class ConnectionTally:
     def count_dropped(self, dropped: Iterable[MessageDropped]) -> None:
         """Count messages that were not used."""
         for event in dropped:
-            self._metrics.messages_dropped_total.labels(event.reason.value).inc(event.count)
+            self._metrics.publishing.messages_dropped_total.labels(event.reason.value).inc(event.count)
             if event.limit:
                 self._metrics.limit_hits_total.labels(event.limit).inc(event.count)
 

@@ -114,7 +114,7 @@ class PublishJudge:
             decided = await self._decide_over_good_key(admission, applicant)
         except KeyRejectedError as error:
             result = error.result
-            self._metrics.publish_denied_total.labels(error.reason).inc()
+            self._metrics.publishing.publish_denied_total.labels(error.reason).inc()
             level = logging.DEBUG if error.reason in _ROUTINE else logging.INFO
             decided = Refusal(error, error.reason, level, {"key_id": error.key_id})
         except StoreUnavailableError as error:
@@ -128,7 +128,7 @@ class PublishJudge:
         if isinstance(decided, Refusal) and result == "accepted":
             result = decided.error.result
         if decided is not None:
-            self._metrics.publishes_total.labels(result).inc()
+            self._metrics.publishing.publishes_total.labels(result).inc()
         return decided
 
     async def _admit(self, request: PublishRequested, applicant: Applicant, verify_timeout_s: float) -> Admission:
@@ -155,7 +155,7 @@ class PublishJudge:
             raise StoreUnavailableError(f"no answer within {timeout_s:g} s") from exc
         finally:
             # Refusals and time-outs, too: they are the slow ones when the store is.
-            self._metrics.verify_seconds.observe(self._clock.monotonic() - started_at)
+            self._metrics.publishing.verify_seconds.observe(self._clock.monotonic() - started_at)
 
     async def _decide_over_good_key(self, admission: Admission, applicant: Applicant) -> Broadcast | Refusal | None:
         try:

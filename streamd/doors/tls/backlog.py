@@ -6,7 +6,7 @@ from collections import deque
 
 
 class Backlog:
-    """What a connection has yet to encrypt.
+    """Bytes that a connection has yet to encrypt.
 
     The pieces are shared with other connections and never changed; a record that one piece fills is a view of it.
 

@@ -66,7 +66,7 @@ def room_bytes(sock: socket.socket) -> int:
 
 
 class TlsSending:
-    """What a connection sends: encrypted as the kernel takes it, with the flow control of its protocol.
+    """The bytes that a connection sends: encrypted as the kernel takes it, with the flow control of its protocol.
 
     Args:
         ssl_object: Encrypts.

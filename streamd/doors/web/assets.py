@@ -1,12 +1,14 @@
 """Files and pages that are read once, compressed once and sent from memory.
 
-A request touches no file, and no path from a request ever reaches the file system. The static files live under a
+A request touches no file, and no path from a request ever reaches the file system. A file is compressed when it is
+first asked for, in a thread: all of them together are a tenth of a server's start. The static files live under a
 hash of all of them, ``/static/{hash}/…``: they may be cached for ever, import each other by relative name, and a page
 never mixes two versions.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import zlib
@@ -61,7 +63,7 @@ class Asset:
     @classmethod
     def of(cls, body: bytes, content_type: str, level: int = 9) -> Asset:
         """Compress and tag a body."""
-        return cls(body, gzipped(body, level), content_type, hashlib.sha256(body).hexdigest()[:20])
+        return cls(body, gzipped(body, level), content_type, _etag(body))
 
 
 class StaticFiles:
@@ -79,18 +81,20 @@ class StaticFiles:
     def __init__(self, root: Path = ROOT, *, without: Collection[str] = ()) -> None:
         static = root / "static"
         files = {path.relative_to(static): path for path in sorted(static.rglob("*")) if path.is_file()}
-        self._assets = {
-            name.as_posix(): Asset.of(_as_served(path), CONTENT_TYPES[path.suffix])
+        self._bodies = {
+            name.as_posix(): (_as_served(path), CONTENT_TYPES[path.suffix])
             for name, path in files.items()
             if path.suffix != ".sha256" and name.parts[0] not in without
         }
-        everything = "".join(f"{name} {asset.etag}\n" for name, asset in self._assets.items())
+        # Each is compressed by the first who asks for it, and all who ask meanwhile wait for that.
+        self._assets: dict[str, asyncio.Task[Asset]] = {}
+        everything = "".join(f"{name} {_etag(body)}\n" for name, (body, _) in self._bodies.items())
         self._version = hashlib.sha256(everything.encode()).hexdigest()[:16]
         self._templates = {path.stem: Template(path.read_text("utf-8")) for path in (root / "templates").glob("*.html")}
 
     def __contains__(self, name: object) -> bool:
         """Tell whether a file of this name exists, relative to ``static``."""
-        return name in self._assets
+        return name in self._bodies
 
     @property
     def path(self) -> str:
@@ -113,9 +117,10 @@ class StaticFiles:
     def fill(self, template: str, root: str = HERE, **values: str) -> str:
         """Fill a template that is a piece of others; ``page`` says how."""
         static = self.address(root)
-        # The start of every page's head.
+        # The start of every page's head, and the mark at its top.
         head = self._templates["head"].substitute(static=static).rstrip()
-        return self._templates[template].substitute(values, static=static, root=root, head=head)
+        mark = self._templates["mark"].template.rstrip()
+        return self._templates[template].substitute(values, static=static, root=root, head=head, mark=mark)
 
     def page(self, template: str, level: int = 9, root: str = HERE, **values: str) -> Asset:
         """Fill a template.
@@ -131,10 +136,14 @@ class StaticFiles:
         return Asset.of(self.fill(template, root, **values).encode(), "text/html; charset=utf-8", level)
 
     async def _get_file(self, request: web.Request) -> web.Response:
-        asset = self._assets.get(request.match_info["path"])
-        if asset is None or request.match_info["version"] != self._version:
+        name = request.match_info["path"]
+        if name not in self._bodies or request.match_info["version"] != self._version:
             raise web.HTTPNotFound(headers=STATIC_HEADERS)
-        return answer(request, asset, STATIC_HEADERS, CACHE_FOR_EVER)
+        task = self._assets.get(name)
+        if task is None:
+            task = self._assets[name] = asyncio.create_task(asyncio.to_thread(Asset.of, *self._bodies[name]))
+        # Whoever leaves takes the file from nobody else.
+        return answer(request, await asyncio.shield(task), STATIC_HEADERS, CACHE_FOR_EVER)
 
 
 def answer(
@@ -167,6 +176,10 @@ def answer(
 def _as_served(path: Path) -> bytes:
     """A file without what is for its readers alone: a third of a module is comments and types."""
     return without_comments(path.read_bytes()) if path.suffix == ".js" else path.read_bytes()
+
+
+def _etag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:20]
 
 
 def without_comments(script: bytes) -> bytes:

@@ -192,6 +192,11 @@ def answer(
     )
 
 
+def answer_bytes(body: bytes) -> web.Response:
+    """Answer with JSON that is written already; it is secret, or true for a moment only."""
+    return web.Response(body=body, content_type=JSON_TYPE, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
 def problem(
     status: int, detail: str, errors: Sequence[str] = (), headers: Mapping[str, str] | None = None
 ) -> web.Response:

@@ -86,7 +86,7 @@ class Refusals:
     def __init__(self, port: str, clock: Clock, metrics: Metrics) -> None:
         self._port = port
         self._clock = clock
-        self._counts = metrics.requests_refused_total
+        self._counts = metrics.viewing.requests_refused_total
         self._limits = metrics.limit_hits_total
         self._lines = LineBudget(REFUSALS_LOGGED_PER_SOURCE, REFUSALS_LOGGED)
         self._outcomes = LineBudget(OUTCOMES_LOGGED_PER_SOURCE, OUTCOMES_LOGGED)

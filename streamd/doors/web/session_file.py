@@ -1,6 +1,6 @@
 """The sessions of the pages, kept for the next server on the same data directory: whoever was signed in stays so.
 
-What is kept of a session is the hash of its token, its name and its times. It is written when one begins or ends, and
+The file has the hash of a session's token, its name and its times. It is written when one begins or ends, and
 otherwise once a minute, for when it was last used: a server that is killed loses no more than that.
 """
 

@@ -59,7 +59,7 @@ class SharedReads(Generic[Key, Value]):
                 raise StoreUnavailableError(f"{AT_ONCE_MAX} reads are under way already")
             task = self._under_way[key, revision] = asyncio.create_task(self._ask(key, revision))
             task.add_done_callback(lambda done: self._end(key, revision, done))
-        # Whoever leaves takes the answer from nobody else.
+        # A reader who leaves takes the answer from nobody else.
         return await asyncio.shield(task)
 
     async def _ask(self, key: Key, revision: int) -> Value:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Of one step of the loop; a part is late by no more. What is parsed wakes its reader, which takes about as long again.
+# Of one step of the loop; a part is late by no more. Each line wakes its reader, which takes about as long again.
 SLICE_S = 0.005
 
 

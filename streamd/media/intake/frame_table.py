@@ -1,6 +1,6 @@
 """The one look at a frame: its first bytes tell its track, whether it is a keyframe, where it begins and its times.
 
-What is found goes with the tag (``FlvTag.head``): nobody looks again.
+The findings go with the tag (``FlvTag.head``): nobody looks again.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Presentation:
     Args:
         variants: In order of preference. All renditions have the same timing (6.2.4).
         audio: Audio renditions to play the variants with, in order of preference.
-        resting: Renditions of which there is no media now, and may be again. Who has found them before may wait there.
+        resting: Renditions of which there is no media now, and may be again. Earlier viewers may wait there.
 
     Attributes:
         renditions: All of them, by name.

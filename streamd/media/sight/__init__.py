@@ -1,4 +1,4 @@
-"""What a machine sees in a picture: its fingerprint, the scores of a classifier, and words.
+"""A machine's view of a picture: its fingerprint, the scores of a classifier, and words.
 
 The packages that do it are of the extra ``moderation``, and loaded where they are used.
 """

@@ -92,7 +92,7 @@ class Classifier:
             raise ClassifierError(f"{file.name} is no ONNX model that onnxruntime reads: {_line(exc)}") from exc
         self.labels = _labels(self._session.get_modelmeta().custom_metadata_map.get("names", ""), file.name)
         self._input, self._size = self._check_input(file.name)
-        # What is said of a model by its output's shape alone may be wrong: it has to look at something.
+        # A verdict on a model by its output's shape alone may be wrong: the model has to look at something.
         width, height = self._size or (SIDE, SIDE)
         try:
             self.scores(numpy.zeros((height, width, 3), dtype=numpy.uint8))
@@ -136,7 +136,7 @@ class Classifier:
             scores = output[0, _BOX_VALUES:].max(axis=1, initial=0.0)
         else:
             raise ClassifierError(f"its output is {list(output.shape)}, and it has {count} labels")
-        # What is no number is no score.
+        # A score is a number: NaN is none.
         bounded = numpy.clip(numpy.nan_to_num(scores.astype(numpy.float64), nan=0.0), 0.0, 1.0)
         return {label: round(float(score), 4) for label, score in zip(self.labels, bounded, strict=True)}
 

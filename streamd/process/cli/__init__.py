@@ -6,6 +6,7 @@ shell's completion do not wait for the libraries of a server.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ from streamd.process.loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# Nothing that happens to be installed beside us has a part in what we validate; and to look for it is to read what
+# every package says of itself, at each command.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 __all__ = ["EXIT_FAILED", "EXIT_NOT_FOUND", "EXIT_USAGE", "main"]
 

@@ -10,7 +10,6 @@ import click
 
 from streamd.process.cli.arguments import config_options, json_option, load
 from streamd.process.cli.ask import on_keys
-from streamd.process.cli.exit_codes import EXIT_FAILED
 from streamd.process.cli.need import Need
 from streamd.process.cli.output import format_time, print_json, print_table, say
 from streamd.services.keys.request import PAGE_LIMIT_MAX
@@ -101,20 +100,13 @@ def verify_audit(
     """
     config = load(config_file, data_dir)
     from streamd.process.cli.audit_verifying import VerdictModel, verify_with
+    from streamd.process.cli.verdicts import tell
 
     verdict = verify_with(config, anchors)
-    if as_json:
-        print_json(VerdictModel.of(verdict))
-    else:
-        for fault in verdict.faults:
-            click.echo(fault)
-        if verdict.fault_count > len(verdict.faults):
-            click.echo(f"… and {verdict.fault_count - len(verdict.faults)} more")
-    if verdict.fault_count:
-        faults = f"{verdict.fault_count} fault{'' if verdict.fault_count == 1 else 's'}"
-        say(f"the audit log is not as it was written: {faults} in {verdict.rows} rows")
-        ctx.exit(EXIT_FAILED)
-    if not as_json:
+    shown = VerdictModel.of(verdict) if as_json else None
+    if tell(
+        ctx, verdict, as_json=shown, accusation="the audit log is not as it was written", read=f"{verdict.rows} rows"
+    ):
         old = f", {verdict.rows_before_chain} of them older than the chain" if verdict.rows_before_chain else ""
         click.echo(f"The audit log is whole: {verdict.rows} rows{old}.")
         click.echo(f"To prove it later: streamd audit verify --anchor {verdict.end.sequence}:{verdict.end.hash.hex()}")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from streamd.process.config import secrets_of
-from streamd.process.log import configure_logging
+from streamd.process.cli.verdicts import read_database
 from streamd.services.audit.anchor import ANCHOR_NAME, read_anchor
 from streamd.services.audit.verify import ChainEnd, Verdict, verify_log
-from streamd.services.store.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +25,8 @@ def verify_with(config: Config, anchors: Iterable[tuple[int, bytes]]) -> Verdict
     """
     noted = read_anchor(config.data_dir / ANCHOR_NAME)
     ends = [ChainEnd(sequence, digest) for sequence, digest in anchors]
-    return asyncio.run(_verify(config, [*ends, *([] if noted is None else [noted])]))
+    known = ends if noted is None else [*ends, noted]
+    return read_database(config, lambda database: verify_log(database, known))
 
 
 class VerdictModel(BaseModel):
@@ -53,14 +51,3 @@ class VerdictModel(BaseModel):
             faults=list(verdict.faults),
             fault_count=verdict.fault_count,
         )
-
-
-async def _verify(config: Config, anchors: list[ChainEnd]) -> Verdict:
-    # Quiet, as what is wrong is the command's to say.
-    configure_logging("error", "console", secrets=secrets_of(config))
-    database = Database(config.database_url, is_reading=True)
-    try:
-        await database.start()
-        return await verify_log(database, anchors)
-    finally:
-        await database.close()

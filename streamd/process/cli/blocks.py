@@ -1,4 +1,4 @@
-"""``streamd blocks``: who may not publish, and what is not shown to whom."""
+"""``streamd blocks``: blocks of publishing and of viewing."""
 
 from __future__ import annotations
 

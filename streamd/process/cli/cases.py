@@ -111,6 +111,51 @@ def show_case(case: str, as_json: bool, config_file: Path | None, data_dir: Path
         click.echo(f"  {escape_controls(appeal.text)}")
 
 
+@cases_group.command("findings")
+@click.argument("case")
+@click.option("--right", "right", metavar="FINDING", help="Say of a finding that the machine was right.")
+@click.option("--wrong", "wrong", metavar="FINDING", help="Say of a finding that it was not.")
+@json_option
+@config_options
+def list_findings(
+    case: str, right: str | None, wrong: str | None, as_json: bool, config_file: Path | None, data_dir: Path | None
+) -> None:
+    """Show what the machine has seen in pictures of CASE, by its id or by a reporter's reference.
+
+    It decides nothing; what people say of its findings is its error rate.
+    """
+    if right and wrong:
+        raise click.UsageError("--right or --wrong")
+    config = load(config_file, data_dir)
+    case_id = case if is_id(IdKind.CASE, case) else _find(config, case).id
+    if finding := right or wrong:
+        judged = on_server(
+            config, lambda server: RemoteModeration(server).judge_finding(case_id, finding, agreed=bool(right))
+        )
+        found = [judged]
+    else:
+        found = on_server(config, lambda server: RemoteModeration(server).list_findings(case_id))
+    if as_json:
+        print_json(found)
+        return
+    verdicts = {True: "right", False: "wrong", None: ""}
+    print_table(
+        ("id", "when", "found", "words", "the machine was", "says"),
+        [
+            (
+                each.id,
+                format_time(each.at),
+                escape_controls("; ".join(each.signs)) or "nothing",
+                escape_controls(" / ".join(each.words)),
+                verdicts[each.agreed],
+                each.judged_by,
+            )
+            for each in found
+        ],
+        nothing="The machine has looked at no picture of this case.",
+    )
+
+
 @cases_group.command("flagger")
 @click.argument("name")
 def make_flagger(name: str) -> None:

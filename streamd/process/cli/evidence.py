@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from pydantic import BaseModel
 
 from streamd.process.cli.arguments import config_options, json_option, load
 from streamd.process.cli.audit import Anchor
-from streamd.process.cli.exit_codes import EXIT_FAILED
-from streamd.process.cli.output import print_json, say
-from streamd.process.config import secrets_of
+from streamd.process.cli.verdicts import read_database, tell
 from streamd.process.evidence_rooms import EVIDENCE_NAME
-from streamd.process.log import configure_logging
 from streamd.services.moderation.evidence.store import EvidenceStore
 from streamd.services.moderation.evidence.verify import Verdict, verify_evidence
-from streamd.services.store.database import Database
-
-if TYPE_CHECKING:
-    from streamd.process.config import Config
 
 
 @click.group("evidence")
@@ -49,19 +40,13 @@ def verify(
     Reads the database and the disk itself, also while a server runs. Each folder is verified by "sha256sum -c
     SHA256SUMS", too. Exit code 1 where something is wrong.
     """
-    verdict = asyncio.run(_verify(load(config_file, data_dir), anchor))
-    if as_json:
-        print_json(VerdictModel.of(verdict))
-    else:
-        for fault in verdict.faults:
-            click.echo(fault)
-        if verdict.fault_count > len(verdict.faults):
-            click.echo(f"… and {verdict.fault_count - len(verdict.faults)} more")
-    if verdict.fault_count:
-        faults = f"{verdict.fault_count} fault{'' if verdict.fault_count == 1 else 's'}"
-        say(f"the evidence is not as it was kept: {faults} in {verdict.pieces} pieces")
-        ctx.exit(EXIT_FAILED)
-    if not as_json:
+    config = load(config_file, data_dir)
+    evidence = config.data_dir / EVIDENCE_NAME
+    verdict = read_database(config, lambda database: verify_evidence(EvidenceStore(database), evidence, anchor))
+    shown = VerdictModel.of(verdict) if as_json else None
+    if tell(
+        ctx, verdict, as_json=shown, accusation="the evidence is not as it was kept", read=f"{verdict.pieces} pieces"
+    ):
         deleted = f", {verdict.deleted} of them deleted when their time was over" if verdict.deleted else ""
         stamped = f", {verdict.stamped} stamped with the time" if verdict.stamped else ""
         click.echo(f"The evidence is whole: {verdict.pieces} pieces{deleted}{stamped}.")
@@ -93,14 +78,3 @@ class VerdictModel(BaseModel):
             faults=list(verdict.faults),
             fault_count=verdict.fault_count,
         )
-
-
-async def _verify(config: Config, anchor: tuple[int, bytes] | None) -> Verdict:
-    # Quiet, as what is wrong is the command's to say.
-    configure_logging("error", "console", secrets=secrets_of(config))
-    database = Database(config.database_url, is_reading=True)
-    try:
-        await database.start()
-        return await verify_evidence(EvidenceStore(database), config.data_dir / EVIDENCE_NAME, anchor)
-    finally:
-        await database.close()

@@ -63,7 +63,7 @@ _reason_option = click.option("--reason", default="", help="Why, for the audit l
 def operators_group() -> None:
     """Add, list, change and revoke operators: people with names, roles and tokens of their own.
 
-    Whoever has the admin token of the configuration is root and needs no entry here. Asks the server that runs on the
+    The holder of the configuration's admin token is root and needs no entry here. Asks the server that runs on the
     data directory; where none runs, works on the key database.
     """
 

@@ -48,7 +48,7 @@ def lock_channel(
 ) -> None:
     """Say what it needs to watch CHANNEL, or the recording of this id.
 
-    Whoever watches without it is cut when the command returns. Recordings are as their channel, unless that is said of
+    Viewers without it are cut when the command returns. Recordings are as their channel, unless that is said of
     them.
     """
     if policy is None:
@@ -236,7 +236,7 @@ def new_key(
 @json_option
 @config_options
 def rotate_key(kid: str, overlap: timedelta, as_json: bool, config_file: Path | None, data_dir: Path | None) -> None:
-    """Replace the key KID by a new one of the same algorithm. Whoever watches by the old one watches on."""
+    """Replace the key KID by a new one of the same algorithm. Viewers with a token of the old one watch on."""
     overlap_s = overlap.total_seconds()
     made = _ask(
         load(config_file, data_dir),

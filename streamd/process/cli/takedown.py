@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from streamd.process.cli.output import format_time, print_closed, print_json, pr
 from streamd.process.remote_moderation import RemoteModeration
 from streamd.services.moderation.categories import Category
 
-# What is said in one word; any other text is the law that is broken.
+# Grounds of one word; any other text is the law that is broken.
 _GROUNDS = {
     "illegal": "ILLEGAL_CONTENT",
     "illegal_content": "ILLEGAL_CONTENT",
@@ -38,6 +39,13 @@ _GROUNDS = {
     type=click.Choice([each.value for each in Category], case_sensitive=False),
     help="Of the Digital Services Act.",
 )
+@click.option(
+    "--country",
+    "countries",
+    multiple=True,
+    help="Only there it is not shown (451): two letters, EU or EEA; several times for several.",
+)
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Its last day (UTC): then it is shown again.")
 @click.option("--restore", "restores", is_flag=True, help="Undo the takedown of the id TARGET in one act.")
 @click.option("--list", "lists", is_flag=True, help="List the takedowns that stand.")
 @json_option
@@ -49,6 +57,8 @@ def takedown(
     reason: str,
     facts: str,
     category: str | None,
+    countries: tuple[str, ...],
+    until: datetime | None,
     restores: bool,
     lists: bool,
     as_json: bool,
@@ -58,7 +68,8 @@ def takedown(
     """Take TARGET down: any URL of the server, a channel, or the id of a key, a recording or a clip.
 
     When the command returns, the publisher is disconnected, and nothing of it is shown any more: live, past,
-    recordings, clips and pictures answer 410. Asks the server that runs on the data directory.
+    recordings, clips and pictures answer 410. With --country it goes on elsewhere, and is not shown there (451).
+    Asks the server that runs on the data directory.
     """
     config = load(config_file, data_dir)
     if lists:
@@ -78,6 +89,10 @@ def takedown(
     if not ground or not reason:
         raise click.UsageError("a takedown needs --ground and --reason")
     body = _statement(ground, law, reason, facts or reason, category) | {"target": target}
+    if countries:
+        body["territorial_scope"] = list(countries)
+    if until is not None:
+        body["end_date_visibility_restriction"] = until.date().isoformat()
     done = on_server(config, lambda server: RemoteModeration(server).take_down(body))
     if done.unwritten:
         say(done.unwritten)
@@ -87,7 +102,8 @@ def takedown(
         print_json(done)
         return
     print_closed(done.closed)
-    click.echo(f"{done.target_kind.value} {done.target} is dark, after {done.took_ms:.0f} ms ({done.id}).")
+    where = f" in {', '.join(done.statement['territorial_scope'])}" if countries else ""
+    click.echo(f"{done.target_kind.value} {done.target} is dark{where}, after {done.took_ms:.0f} ms ({done.id}).")
     click.echo(f"To undo: streamd takedown {done.id} --restore")
 
 

@@ -14,7 +14,8 @@ from streamd.process.cli.arguments import config_options, load
 from streamd.process.config import secrets_of
 from streamd.process.log import configure_logging
 from streamd.services.moderation.counts.counts import CSV_HEAD, DayCounts
-from streamd.services.moderation.counts.dsa_export import dsa_report
+from streamd.services.moderation.counts.dsa_report import dsa_report
+from streamd.services.moderation.counts.dsa_statements import dsa_bodies
 from streamd.services.moderation.counts.public_counts import recount
 from streamd.services.store.database import Database
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from streamd.process.config import Config
 
 _DAY: Final = click.DateTime(["%Y-%m-%d"])
-_JSON, _CSV, _DSA = "json", "csv", "dsa"
+_JSON, _CSV, _DSA, _REPORT = "json", "csv", "dsa", "report"
 
 
 @click.command("transparency")
@@ -31,9 +32,10 @@ _JSON, _CSV, _DSA = "json", "csv", "dsa"
 )
 @click.option("--to", "last", type=_DAY, help="The last day. Without: the last there is.")
 @click.option(
-    "--format", "form", type=click.Choice([_JSON, _CSV, _DSA]), default=_JSON, show_default=True,
-    help="Days as JSON or CSV, or the numbers of the report that the Digital Services Act asks for (articles 15 and "
-    "24) as CSV.",
+    "--format", "form", type=click.Choice([_JSON, _CSV, _DSA, _REPORT]), default=_JSON, show_default=True,
+    help="Days as JSON or CSV. dsa: the statements of reasons for the Commission's database, each line the body of one "
+    "call with 100 at the most. report: the numbers of the yearly report (Digital Services Act, articles 15 and 24) as "
+    "CSV.",
 )  # fmt: skip
 @config_options
 def transparency(
@@ -55,8 +57,10 @@ async def _count(config: Config, first: date | None, last: date | None, form: st
     database = Database(config.database_url, is_reading=True)
     try:
         await database.start()
-        if form == _DSA:
+        if form == _REPORT:
             return (await dsa_report(database, first, last)).text()
+        if form == _DSA:
+            return "".join([json.dumps(body) + "\n" async for body in dsa_bodies(database, first, last)])
         days = await recount(database, first, last)
     finally:
         await database.close()

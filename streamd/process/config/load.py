@@ -28,7 +28,7 @@ ENDPOINTS = ("webhooks", "endpoints")
 CONFIG_PATHS = (Path("streamd.toml"), Path("/etc/streamd/streamd.toml"))
 
 
-# What is no path where one may stand.
+# Values that are no path where one may stand.
 WORDS: dict[Name, tuple[str, ...]] = {("moderation", "classifier"): ("nudenet",)}
 
 

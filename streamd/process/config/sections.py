@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 
-from streamd.limits import DEFAULT, HLS, OBS, PUBLISH_HOOK, WEBHOOKS
+from streamd.limits import CLIPS, DEFAULT, HLS, MODERATION, OBS, PLAYBACK, PUBLISH_HOOK, RECORDING, WEBHOOKS
 from streamd.process.config.values import (
     WORKERS_MAX,
     Countries,
@@ -175,17 +175,17 @@ class RecordingConfig(Section):
     (`PATCH /api/v1/users/{name}`)."""
     dir: str = ""
     """Directory of the recordings; empty: `recordings` in `data_dir`. A relative path starts at this file."""
-    fsync_s: Annotated[float, Field(ge=0, le=60)] = 2
+    fsync_s: Annotated[float, Field(ge=0, le=60)] = RECORDING.fsync_s
     """Media that a power cut may cost, seconds."""
-    file_s: Annotated[int, Field(ge=10, le=600)] = 60
+    file_s: Annotated[int, Field(ge=10, le=600)] = RECORDING.file_s
     """Media in one file at most, seconds."""
-    min_free_bytes: Annotated[int, Field(ge=0)] = 2 * 1024**3
+    min_free_bytes: Annotated[int, Field(ge=0)] = RECORDING.min_free_bytes
     """Space that stays free on the disk: a recording that would take it fails, and the oldest recordings go."""
-    max_bytes: Annotated[int, Field(ge=0)] = 0
+    max_bytes: Annotated[int, Field(ge=0)] = RECORDING.max_bytes
     """All recordings together; the oldest go beyond it. 0: no bound but the disk's."""
-    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = RECORDING.keep_days
     """A recording is deleted after this many days. 0: never."""
-    storyboard_interval_s: Annotated[int, Field(ge=0, le=3600)] = 10
+    storyboard_interval_s: Annotated[int, Field(ge=0, le=3600)] = RECORDING.storyboard_interval_s
     """Between two pictures of the storyboard that viewers see while they seek, drawn when a recording has ended,
     seconds. 0, or `[http] posters = false`: no pictures."""
 
@@ -196,12 +196,12 @@ class ClipsConfig(Section):
     who: Literal["off", "operators", "broadcasters", "viewers"] = "operators"
     """Who may make clips: `off`, `operators` (through the API), `broadcasters` too (of their own channel, in the
     studio), or `viewers` too. No rule deletes a recording that has a clip of the former two."""
-    viewers_pin_days: Annotated[int, Field(ge=0, le=36_500)] = 90
+    viewers_pin_days: Annotated[int, Field(ge=0, le=36_500)] = CLIPS.viewers_pin_days
     """A clip of a viewer keeps its recording from `[recording] keep_days` for this many days; from `max_bytes` and
     `min_free_bytes` it does not."""
-    max_s: Annotated[int, Field(ge=1, le=600)] = 90
+    max_s: Annotated[int, Field(ge=1, le=600)] = CLIPS.max_s
     """The longest clip, seconds; it is whole segments, which may add some."""
-    per_address_per_hour: Annotated[int, Field(ge=0, le=3600)] = 10
+    per_address_per_hour: Annotated[int, Field(ge=0, le=3600)] = CLIPS.per_address_per_hour
     """Clips that viewers at one address may make in an hour; an IPv6 /64 counts as one."""
 
 
@@ -255,12 +255,12 @@ class PlaybackConfig(Section):
     jwks_url: ReceiverUrl = ""
     """URL of a JSON Web Key Set, whose keys are good beside those that are made here. While it cannot be read, the keys
     that it had stay good. Empty: none."""
-    leeway_s: Annotated[int, Field(ge=0, le=300)] = 5
+    leeway_s: Annotated[int, Field(ge=0, le=300)] = PLAYBACK.leeway_s
     """Seconds by which the signer's clock may be wrong."""
-    ticket_s: Annotated[int, Field(ge=10, le=31_622_400)] = 43_200
+    ticket_s: Annotated[int, Field(ge=10, le=31_622_400)] = PLAYBACK.ticket_s
     """Seconds for which a viewer may watch at the most, before they show a token or a password again. A token that
     expires sooner ends it sooner."""
-    viewers_per_session: Annotated[int, Field(ge=1, le=1000)] = 1
+    viewers_per_session: Annotated[int, Field(ge=1, le=1000)] = PLAYBACK.viewers_per_session
     """Players that may use one viewer's ticket at once: an address out of a playlist that is given on. It needs
     `http.trusted_proxies` where a cache is in front."""
     hook_url: ReceiverUrl = ""
@@ -296,12 +296,12 @@ class ModerationConfig(Section):
     legal_representative: Annotated[str, Field(max_length=500)] = ""
     """Name and address of the legal representative in the EU of a server that is elsewhere, at `/legal`
     (article 13)."""
-    reports_per_address_per_10_min: Annotated[int, Field(ge=1, le=10_000)] = 5
+    reports_per_address_per_10_min: Annotated[int, Field(ge=1, le=10_000)] = MODERATION.reports_per_address_per_10_min
     """Reports that are taken from one address in ten minutes; an IPv6 /64 counts as one. Trusted flaggers are not
     held to it."""
-    evidence_s: Annotated[int, Field(ge=0, le=300)] = 30
+    evidence_s: Annotated[int, Field(ge=0, le=300)] = MODERATION.evidence_s
     """Media before a report that is kept as evidence, seconds. 0: a picture and the facts alone."""
-    evidence_keep_days: Annotated[int, Field(ge=1, le=3650)] = 183
+    evidence_keep_days: Annotated[int, Field(ge=1, le=3650)] = MODERATION.evidence_keep_days
     """Days for which evidence, and what reporters have said of themselves, is kept after the decision. Six months, as
     long as a decision can be complained about."""
     scan: Literal["off", "reported", "first_minute", "all"] = "reported"
@@ -319,9 +319,9 @@ class ModerationConfig(Section):
     classifier_labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=1000)] = []
     """Which labels of the classifier count as found. Empty: all of an ONNX file of yours, and what `nudenet` calls
     exposed."""
-    classifier_score_min: Annotated[float, Field(gt=0, le=1)] = 0.6
+    classifier_score_min: Annotated[float, Field(gt=0, le=1)] = MODERATION.classifier_score_min
     """From which score on a label counts as found, up to 1."""
-    scan_pictures_per_s: Annotated[int, Field(ge=1, le=1000)] = 10
+    scan_pictures_per_s: Annotated[int, Field(ge=1, le=1000)] = MODERATION.scan_pictures_per_s
     """Pictures that the machine looks at in a second, of all channels together, beside those that are reported. Ten
     take a third of a core with `nudenet`; where more are due, each channel is looked at less often."""
     read_words: bool = True
@@ -446,7 +446,7 @@ class PublishHookConfig(Section):
     """The decision without such an answer: `deny` refuses the publish, and the encoder tries again."""
     decides: bool = False
     """The service decides alone over any name and key, and says in which channel it goes live; stream keys are not
-    asked. What the publisher shows goes to the service and nowhere else, so its URL begins with `https://`, or leads to
+    asked. The publisher's name and key go there and nowhere else, so its URL begins with `https://`, or leads to
     this machine."""
     format: Literal["streamd", "nginx-rtmp", "mediamtx"] = "streamd"
     """The words in which a service that decides is asked: `streamd`, signed JSON, answered with `{"channel": "NAME"}`;

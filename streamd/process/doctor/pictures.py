@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from streamd.media.picture import ANSWER, ORDER, PictureKind
 from streamd.process.doctor.check_result import CheckResult, ok, warning
-from streamd.process.workers.picture_worker import WORKER_COMMAND, worker_environment
+from streamd.process.workers.commands import PICTURE_COMMAND, worker_environment
 from streamd.services.sandbox import Layer
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_pictures(config: Config) -> Iterator[CheckResult]:
         return
     try:
         worker = subprocess.run(  # noqa: S603  # our own worker
-            WORKER_COMMAND,
+            PICTURE_COMMAND,
             # An order for an empty picture: the answer has no picture, and names the layers that held the copy.
             input=ORDER.pack(PictureKind.POSTER, 0, 0, 0, 0),
             env=worker_environment(os.environ),

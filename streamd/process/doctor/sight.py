@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from streamd.process.assistance import MachineAssistance
 from streamd.process.doctor.check_result import CheckResult, ok, warning
-from streamd.process.options import sight_options
-from streamd.process.workers.sight_worker import WORKER_COMMAND, sight_environment
+from streamd.process.moderation_options import sight_options
+from streamd.process.workers.commands import SIGHT_COMMAND, sight_environment
 from streamd.services.moderation.machine.sight import LENGTH, Ready
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def check_sight(config: Config) -> Iterator[CheckResult]:
         return
     try:
         worker = subprocess.run(  # noqa: S603  # our own worker
-            WORKER_COMMAND,
+            SIGHT_COMMAND,
             # It is told what to load, and given no picture.
             input=sight_options(config, words=True).order(),
             env=sight_environment(os.environ),

@@ -18,8 +18,6 @@ from streamd.errors import ExportError
 from streamd.media.remux import remux, remux_own
 from streamd.services.sandbox import Sandbox
 
-# -P: a directory that we were started in, and that others may write to, is no place to find modules.
-WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.process.workers.export_worker")
 # The index of 12 hours has 3.3 million samples: 300 MB here and as much in what is read; Python and libav are 150 MB
 # of addresses.
 ADDRESS_SPACE_BYTES_MAX = 3 * 1024**3
@@ -31,7 +29,7 @@ OOM_SCORE_ADJ_MAX = "1000"
 
 _STDOUT = 1
 _SOUND = 3
-# What the process says by its end.
+# Exit statuses of the process.
 OK, NO_MEDIA, NO_ROOM, NO_MEMORY = 0, 10, 11, 12
 
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -23,11 +22,6 @@ from streamd.media.picture import ANSWER, ORDER, PICTURE_BYTES_MAX, PictureKind,
 from streamd.media.pixels import PIXELS_BYTES_MAX, draw_own_pixels, draw_pixels
 from streamd.media.storyboard import CellSize, draw_cell, draw_own_storyboard, draw_sheet
 from streamd.services.sandbox import Layer, Sandbox
-
-# -P: a directory that we were started in, and that others may write to, is no place to find modules.
-WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.process.workers.picture_worker")
-# A Python process needs these of our environment to start. The rest may hold secrets, ours and other programs'.
-WORKER_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMROOT")
 
 # Decoding a picture of the largest size takes: 8K in 10 bits is 200 MB a frame, of which a decoder holds two or
 # three; Python and libav are 150 MB of addresses.
@@ -46,17 +40,6 @@ OOM_SCORE_ADJ_MAX = "1000"
 READ_BYTES = 64 * 1024
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
-
-
-def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """All of a worker's environment: it is found where we were found, and knows nothing else.
-
-    Args:
-        environ: Ours.
-    """
-    environment = {name: environ[name] for name in WORKER_VARIABLES if name in environ}
-    places = (str(Path(__file__).parents[3]), environment.get("PYTHONPATH", ""))
-    return environment | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 def main() -> None:

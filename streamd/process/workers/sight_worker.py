@@ -5,20 +5,17 @@ models, locks itself in, and says what it has; then each order is the pixels of 
 ``picture_worker``, where they were decoded: here are only numbers, whose count is known, and nothing that a publisher's
 bytes could mislead. So one process looks at all pictures, and a model is not loaded anew for each.
 
-The packages that it needs are of the extra ``moderation``. What is not there is told of, and the rest works.
+The packages that it needs are of the extra ``moderation``. A missing package is told of, and the rest works.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.media.pixels import PIXELS_BYTES_MAX, SIZE, scale
-from streamd.process.workers.picture_worker import worker_environment
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.machine.hash_lists import DISTANCE_MAX, QUALITY_MIN, HashList, read_lists
 from streamd.services.moderation.machine.sight import (
@@ -40,16 +37,6 @@ if TYPE_CHECKING:
     from streamd.media.sight.classifier import Classifier
     from streamd.media.sight.words import Reader
 
-# -P: a directory that we were started in, and that others may write to, is no place to find modules.
-WORKER_COMMAND = (sys.executable, "-P", "-m", "streamd.process.workers.sight_worker")
-# Threads of libraries, begun before the sandbox is locked, would be outside of half of it.
-ONE_THREAD = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENCV_FOR_THREADS_NUM": "1",
-}
-
 # Models that read words make it 1.1 GB of addresses, of which 0.5 GB are memory; a classifier of the largest size that
 # is taken is there twice while it is loaded.
 ADDRESS_SPACE_BYTES_MAX = 4 * 1024**3
@@ -59,27 +46,18 @@ OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
 OOM_SCORE_ADJ_MAX = "1000"
 # The setup: paths, and 10,000 hashes that are blocked here.
 SETUP_BYTES_MAX = 4 * 1024 * 1024
-# What hashes that are blocked here are called among the lists.
+# The name, among the lists, of the hashes that are blocked here.
 BLOCKS_NAME = "blocks"
 READ_BYTES = 64 * 1024
 
-# What is said of a picture in which nothing could be looked for.
+# The answer for a picture in which nothing could be looked for.
 NOTHING: dict[str, Any] = {"hash": "", "quality": 0, "matches": [], "scores": {}, "words": [], "fault": ""}
 
 _STDIN, _STDOUT = 0, 1
 
 
-def sight_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """All of its environment.
-
-    Args:
-        environ: Ours.
-    """
-    return worker_environment(environ) | ONE_THREAD
-
-
 class Sight:
-    """What looks at pictures; each part that cannot be had has a fault in its place.
+    """The machine that looks at pictures; each part that cannot be had has a fault in its place.
 
     Args:
         options: What to compare with and score by.

@@ -1,6 +1,6 @@
 """Notes where the audit log's chain ends, outside of the database: in a file, and now and then in the server's log.
 
-Whoever can write to the database can cut rows off its end, or write the whole log and its chain anew. They cannot
+A writer of the database can cut rows off its end, or write the whole log and its chain anew. They cannot
 change what was noted elsewhere: the file in the data directory, the journal of the machine or of the host that lines of
 the log are sent to, and an operator's own note of what ``streamd audit verify`` has said.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ANCHOR_NAME = "audit-anchor.json"
-# Whoever cuts the log within this time of a row leaves no trace in the file.
+# A cut of the log within this time of a row leaves no trace in the file.
 LOOK_INTERVAL_S = 10.0
 # A line of the log an hour, where there are acts at all.
 TELL_INTERVAL_S = 3600.0
@@ -44,7 +44,7 @@ _NOTED = TypeAdapter(_Noted)
 
 
 def read_anchor(path: Path) -> ChainEnd | None:
-    """What a server has noted; None where there is nothing that can be read."""
+    """The end that a server has noted; None where there is nothing that can be read."""
     try:
         noted = _NOTED.validate_json(path.read_bytes())
     except (OSError, ValidationError):

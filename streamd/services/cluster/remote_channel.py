@@ -338,7 +338,7 @@ class RemoteChannel:
 
     def _count_viewers(self, count: int) -> None:
         if count != self._viewers_counted:
-            self._metrics.viewers.labels("hls").inc(count - self._viewers_counted)
+            self._metrics.viewing.viewers.labels("hls").inc(count - self._viewers_counted)
             self._viewers_counted = count
 
 

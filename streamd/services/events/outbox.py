@@ -136,7 +136,7 @@ class Outbox:
         self._waiting.append(message)
         self._waiting_about[message.about] += 1
         self.unsettled += 1
-        self._metrics.webhook_messages_waiting.inc()
+        self._metrics.webhooks.webhook_messages_waiting.inc()
         self._has_arrived.set()
         self._is_drained.clear()
 
@@ -207,7 +207,7 @@ class Outbox:
         try:
             answer = await self._sender.post(endpoint.url, message.body, headers, timeout_s=self._options.timeout_s)
         finally:
-            self._metrics.webhook_attempt_seconds.observe(self._clock.monotonic() - started_at)
+            self._metrics.webhooks.webhook_attempt_seconds.observe(self._clock.monotonic() - started_at)
         if answer.is_success:
             return None
         if answer.status in _LATER or answer.status >= 500:
@@ -225,8 +225,8 @@ class Outbox:
     def _settle(self, message: Message, result: str, reason: str) -> None:
         """Count the outcome of a message."""
         self.unsettled -= 1
-        self._metrics.webhook_messages_waiting.dec()
-        self._metrics.webhook_messages_total.labels(result).inc()
+        self._metrics.webhooks.webhook_messages_waiting.dec()
+        self._metrics.webhooks.webhook_messages_total.labels(result).inc()
         extra = {"endpoint": self._endpoint.origin, "type": message.type.value, "message_id": message.message_id}
         if result != "delivered":
             # A line about the failing endpoint came before the queue was full.

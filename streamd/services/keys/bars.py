@@ -1,4 +1,4 @@
-"""Who may not publish although their key is good, and which channels are dark: by takedowns, and by blocks.
+"""Bars: broadcasters who may not publish although their key is good, and dark channels; by takedowns, and by blocks.
 
 Each bar is held by the acts that put it there, and falls with the last of them: two orders on one channel are two acts,
 and taking back one leaves the other. Where nothing is barred, a look costs one test of an empty set.
@@ -127,7 +127,7 @@ class KnownCountries:
 
 
 class Bars:
-    """What is barred, in memory.
+    """The users, keys and channels that are barred, in memory.
 
     Attributes:
         channels: Dark channels: none of their keys publishes, and nothing of them is shown.

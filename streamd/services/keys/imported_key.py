@@ -110,7 +110,7 @@ def fault_of_form(text: str) -> str | None:
 def weakness_of(secret: str, user: str) -> str | None:
     """Say why a secret could be guessed; None where it is strong enough.
 
-    What a secret has of its user's name is public, and does not count.
+    The part of a secret that is its user's name is public, and does not count.
 
     Args:
         secret: The text.

@@ -169,8 +169,8 @@ class PublishDecider:
             # Too many wait for it already: a line for each would be a peer's to write.
             raise PublishUndecidedError from exc
         finally:
-            self._metrics.publish_hook_seconds.observe(self._clock.monotonic() - started_at)
-            self._metrics.publish_hook_answers_total.labels(result).inc()
+            self._metrics.publishing.publish_hook_seconds.observe(self._clock.monotonic() - started_at)
+            self._metrics.publishing.publish_hook_answers_total.labels(result).inc()
         return channel
 
     async def _request(self, shown: ShownPublish) -> str | None:

@@ -107,8 +107,8 @@ class PublishHook:
         except ReceiverUnreachableError as exc:
             result = "failed"
             log.warning("publish_hook.failed", extra={"stream": admission.user, "reason": str(exc)})
-        self._metrics.publish_hook_seconds.observe(self._clock.monotonic() - started_at)
-        self._metrics.publish_hook_answers_total.labels(result).inc()
+        self._metrics.publishing.publish_hook_seconds.observe(self._clock.monotonic() - started_at)
+        self._metrics.publishing.publish_hook_answers_total.labels(result).inc()
         if result == "forbidden":
             raise PublishForbiddenError
         if result == "failed" and not self._options.allows_on_failure:

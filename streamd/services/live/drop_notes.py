@@ -48,7 +48,7 @@ class DropNotes:
         if not drops:
             return
         for reason, count in Counter(drop.reason for drop in drops).items():
-            self._metrics.tags_dropped_total.labels(reason.value).inc(count)
+            self._metrics.streams.tags_dropped_total.labels(reason.value).inc(count)
         for limit, count in Counter(drop.limit for drop in drops if drop.limit).items():
             self._metrics.limit_hits_total.labels(limit).inc(count)
         if len(self._told) == REFUSALS_MAX:

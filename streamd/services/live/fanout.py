@@ -124,10 +124,10 @@ class Fanout:
     ) -> None:
         self._clock = clock
         self._on_attach = on_attach
-        self._viewers_gauge = metrics.viewers.labels(protocol)
-        self._skips_total = metrics.push_skips_total.labels(protocol)
-        self._too_slow_total = metrics.push_viewers_too_slow_total.labels(protocol)
-        self._egress_bytes_total = metrics.http_egress_bytes_total
+        self._viewers_gauge = metrics.viewing.viewers.labels(protocol)
+        self._skips_total = metrics.viewing.push_skips_total.labels(protocol)
+        self._too_slow_total = metrics.viewing.push_viewers_too_slow_total.labels(protocol)
+        self._egress_bytes_total = metrics.viewing.http_egress_bytes_total
         self._gop_limit_hits_total = metrics.limit_hits_total.labels("gop_bytes_max")
         self._writer: PushWriter | None = None
         self._has_video = False

@@ -211,7 +211,7 @@ def _keyframes_unfit(vitals: Vitals, _: bool) -> Observation | None:
     return Observation(
         Severity.ERROR,
         "What the encoder calls keyframes are pictures at which no browser can begin (intra refresh, or open groups of "
-        "pictures): who watches sees them, and viewers who join see nothing.",
+        "pictures): viewers of before see them, and viewers who join see nothing.",
         "Switch intra refresh off (also: periodic or gradual intra refresh, GDR, recovery points) and closed GOPs on, "
         f"for an IDR picture every 2 s. {_KEYFRAME_ADVICE} With x264, take intra-refresh out of the options.",
     )

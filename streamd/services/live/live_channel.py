@@ -9,7 +9,6 @@ from streamd.services.live.push_outputs import FlvOutput, Mp4Output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from streamd.media.packager.presentation import Presentation
     from streamd.services.live.fanout import Fanout
@@ -22,25 +21,22 @@ class LiveChannel:
 
     Args:
         stream: The stream; its present outputs are served.
+
+    Attributes:
+        name: The name, in URIs.
+        live_since: When it began, aware.
     """
 
     def __init__(self, stream: LiveStream) -> None:
         outputs = stream.outputs
         self._stream = stream
+        # Asked for with each request of a locked channel, and never others.
+        self.name = stream.name
+        self.live_since = stream.live_since
         self._hls = outputs.find(HlsOutput)
         self._mp4 = outputs.find(Mp4Output)
         pushed = (outputs.find(FlvOutput), self._mp4)
         self._fanouts = {output.name: output.fanout for output in pushed if output is not None}
-
-    @property
-    def name(self) -> str:
-        """The name, in URIs."""
-        return self._stream.name
-
-    @property
-    def live_since(self) -> datetime:
-        """When it began, aware."""
-        return self._stream.live_since
 
     @property
     def is_live(self) -> bool:

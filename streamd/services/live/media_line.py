@@ -299,7 +299,7 @@ class MediaLine:
         if self._is_finished:
             opened.demuxer.close()
             return
-        self._metrics.demuxers_opened_total.labels(self._demuxer_kind.value).inc()
+        self._metrics.streams.demuxers_opened_total.labels(self._demuxer_kind.value).inc()
         self._demuxer = opened.demuxer
         self._drops.note_tracks(opened.tracks, opened.variants)
         with self._charged():
@@ -355,7 +355,7 @@ class MediaLine:
         self._close_demuxer()
         self._has_failed = True
         self._demuxer_failures += 1
-        self._metrics.demuxer_failures_total.labels(self._demuxer_kind.value).inc()
+        self._metrics.streams.demuxer_failures_total.labels(self._demuxer_kind.value).inc()
         if self._demuxer_failures > DEMUXER_FAILURES_MAX:
             raise DemuxError(f"the demuxer has failed {self._demuxer_failures} times, at last: {error}") from error
         self._warn("demuxer_failed", str(error))

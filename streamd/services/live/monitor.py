@@ -92,20 +92,20 @@ class StreamMonitor(PartOutput):
             on_playable()
         tally, metrics = self.tally, self._metrics
         tally.parts += 1
-        metrics.parts_total.inc()
+        metrics.streams.parts_total.inc()
         if chunk.starts_segment:
             tally.segments += 1
-            metrics.segments_total.inc()
+            metrics.streams.segments_total.inc()
         now = self._clock.monotonic()
         # The rest of a finished line may have come at any time before.
         if self._is_fed:
-            metrics.part_latency_seconds.observe(now - self.last_media_at)
+            metrics.streams.part_latency_seconds.observe(now - self.last_media_at)
         # Against the part before, and not the media's own clock: that of an encoder runs away from ours in hours.
         before = self._part_at.get(rendition)
         self._part_at[rendition] = now
         if before is not None and not chunk.is_discontinuous:
             delay_s = now - before - chunk.duration_ticks / chunk.timescale
-            metrics.part_delay_seconds.observe(max(0.0, delay_s))
+            metrics.streams.part_delay_seconds.observe(max(0.0, delay_s))
 
     def end_segment(self, rendition: str) -> None:
         """The end of a segment changes no reading."""
@@ -117,7 +117,7 @@ class StreamMonitor(PartOutput):
 
     def _note_playable(self, timing: PlaylistTiming) -> None:
         elapsed_s = self._clock.monotonic() - self._started_at
-        self._metrics.publish_to_playable_seconds.observe(elapsed_s)
+        self._metrics.streams.publish_to_playable_seconds.observe(elapsed_s)
         log.info(
             "stream.playable",
             extra={
@@ -230,7 +230,7 @@ class StreamMonitor(PartOutput):
         self.tally.findings.update(health.codes)
         for codes, step in ((was.codes, -1), (health.codes, 1)):
             for code in codes if was.codes != health.codes else ():
-                self._metrics.stream_findings.labels(code.value).inc(step)
+                self._metrics.streams.stream_findings.labels(code.value).inc(step)
         # Unknown health has not turned.
         if health.is_healthy is None or health.is_healthy == self._was_healthy:
             return False

@@ -192,7 +192,7 @@ class Packaging:
         self.repairs = Counter(self.repairs)
         for repair, count in repairs.items():
             self.repairs[repair.value] += count
-            self._metrics.timestamps_repaired_total.labels(repair.value).inc(count)
+            self._metrics.streams.timestamps_repaired_total.labels(repair.value).inc(count)
         repairs.clear()
 
     # -- the way of one frame -----------------------------------------------------------------
@@ -312,7 +312,7 @@ class Packaging:
             self._next_sequence_number = ladder.next_sequence_number
             for irregularity, count in ladder.irregularities.items():
                 self.irregularities[irregularity.value] += count
-                self._metrics.stream_irregularities_total.labels(irregularity.value).inc(count)
+                self._metrics.streams.stream_irregularities_total.labels(irregularity.value).inc(count)
 
     def _finish_timeline(self) -> None:
         self.count_repairs()

@@ -23,7 +23,7 @@ UNFLAGGED_MS = 10_000
 
 
 class PictureLooks:
-    """What has been seen in a publisher's pictures.
+    """The looks into a publisher's pictures, and their findings.
 
     Attributes:
         tracks: How many tracks of pictures there are, which have the first track ids.

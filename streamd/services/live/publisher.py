@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from streamd.errors import PublishError
     from streamd.services.keys.admission import Admission
+
+# Seconds that an encoder has to read the last word and close: revoke and kick answer when the socket is closed.
+CUT_WAIT_S: Final = 0.5
+# What is taken down is dark and closed within 50 ms, wherever its encoder is; why, it reads when it comes again.
+TAKEN_DOWN_WAIT_S: Final = 0.01
 
 
 class EndReason(enum.Enum):
@@ -53,8 +58,12 @@ class Publisher(Protocol):
     def kick(self, error: PublishError) -> None:
         """Close the socket at once, with a last word that says why."""
 
-    async def wait_closed(self) -> None:
-        """Return when the socket is closed."""
+    async def wait_closed(self, within_s: float = CUT_WAIT_S) -> None:
+        """Return when the socket is closed.
+
+        Args:
+            within_s: A peer that does not close it in this time is cut off.
+        """
 
 
 class Broadcaster:

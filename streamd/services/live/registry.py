@@ -30,7 +30,7 @@ from streamd.services.live.live_channel import LiveChannel
 from streamd.services.live.live_stream import LiveStream
 from streamd.services.live.outputs import OutputContext, Outputs
 from streamd.services.live.packaging import Continuation
-from streamd.services.live.publisher import Broadcaster, EndReason
+from streamd.services.live.publisher import CUT_WAIT_S, TAKEN_DOWN_WAIT_S, Broadcaster, EndReason
 from streamd.services.live.restart_record import SIGN_OF_LIFE_INTERVAL, RestartRecord
 
 if TYPE_CHECKING:
@@ -525,7 +525,8 @@ class LiveRegistry:
         doomed = [stream for stream in self.live() if is_barred(stream.broadcaster.admission)]
         for stream in doomed:
             log.info("stream.closed", extra={"stream": stream.name, "reason": EndReason.TAKEN_DOWN.value})
-        await self._close(doomed, EndReason.TAKEN_DOWN, KeyRejectedError(EndReason.TAKEN_DOWN.value))
+        error = KeyRejectedError(EndReason.TAKEN_DOWN.value)
+        await self._close(doomed, EndReason.TAKEN_DOWN, error, within_s=TAKEN_DOWN_WAIT_S)
         return [stream.name for stream in doomed]
 
     async def kick(self, name: str) -> bool:
@@ -555,7 +556,9 @@ class LiveRegistry:
         """End every stream because the server stops for good."""
         await self._close([*self.live()], EndReason.SERVER_STOPPED, PublishError("The server is stopping."))
 
-    async def _close(self, streams: list[LiveStream], reason: EndReason, error: PublishError) -> None:
+    async def _close(
+        self, streams: list[LiveStream], reason: EndReason, error: PublishError, within_s: float = CUT_WAIT_S
+    ) -> None:
         connections = [stream.broadcaster.publisher for stream in streams]
         publishers = [publisher for publisher in connections if publisher is not None]
         # The picture goes dark before webhooks tell of it.
@@ -563,7 +566,7 @@ class LiveRegistry:
             publisher.kick(error)
         for stream in streams:
             self.end(stream, reason)
-        await asyncio.gather(*(publisher.wait_closed() for publisher in publishers))
+        await asyncio.gather(*(publisher.wait_closed(within_s) for publisher in publishers))
 
     def _note_started(self, stream: LiveStream) -> None:
         codecs = [track.codec for track in stream.tracks]
@@ -579,7 +582,7 @@ class LiveRegistry:
         self._tell(Event(event_type, self._clock.now(), {**about, **(data or {})}))
 
     def _count(self) -> None:
-        self._metrics.streams_live.set(sum(1 for _ in self.live()))
+        self._metrics.streams.streams_live.set(sum(1 for _ in self.live()))
 
 
 def _starts_ms(left: StreamRecord, left_at: datetime) -> int:

@@ -62,7 +62,7 @@ class StreamRecord:
     discontinuity_sequence: int
     """EXT-X-DISCONTINUITY-SEQUENCE of a segment that follows all there are."""
     form: Form | None = None
-    """What its renditions have. None in a record of an earlier version."""
+    """Its renditions. None in a record of an earlier version."""
     timeline_from: datetime | None = None
     """When the timeline of its decode times began: the time since is as far as its media has come, or somewhat farther.
     None in a record of an earlier version."""

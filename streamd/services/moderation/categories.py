@@ -1,4 +1,4 @@
-"""What can be wrong with a broadcast: the categories of the EU's Digital Services Act, how grave each is, and names.
+"""Wrongs of a broadcast: the categories of the EU's Digital Services Act, how grave each is, and names.
 
 The names are those of the Commission's schema for statements of reasons, so that what is reported here, decided here
 and published here needs no translation.
@@ -62,7 +62,7 @@ class Keyword(StrEnum):
 
 SEVERITY: Final[Mapping[Category, float]] = MappingProxyType(
     {
-        # What is done to somebody while it is shown comes first; what can be settled tomorrow, last.
+        # Harm that is done to somebody while it is shown comes first; wrongs that can be settled tomorrow, last.
         Category.PROTECTION_OF_MINORS: 10.0,
         Category.SELF_HARM: 9.0,
         Category.RISK_FOR_PUBLIC_SECURITY: 9.0,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # of two of them, and whoever looks one up sees both.
 _REFERENCE_LENGTH = 6
 _REFERENCE = re.compile(rf"([{DIGITS}]{{4}})-?([{DIGITS}]{{2}})")
-# What people write in place of digits that look like them (Crockford's base 32).
+# Letters that people write in place of digits that look like them (Crockford's base 32).
 _LOOKALIKES = str.maketrans({"i": "1", "l": "1", "o": "0"})
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Who reported what was decided long ago is forgotten a slice at a time.
+# Who said what in cases that are long over is forgotten a slice at a time.
 FORGET_INTERVAL_S: Final = 3600.0
 FORGET_ROWS_MAX: Final = 500
 
@@ -119,7 +119,7 @@ class Moderation:
         await self.follow_ups.close()
 
     async def look(self) -> None:
-        """Finish what was left half done, and forget who reported what was decided long ago; once a second or so."""
+        """Finish what was left half done, and forget who said what in cases that are long over; once a second or so."""
         try:
             await self.cases.look()
             await self.appeals.look()
@@ -132,13 +132,13 @@ class Moderation:
         wall = self._clock.now()
         before = wall - timedelta(days=self.options.evidence_keep_days)
         try:
-            forgotten = await self._report_store.forget_reporters(before, now=wall, limit=FORGET_ROWS_MAX)
+            forgotten = await self._report_store.forget(before, now=wall, limit=FORGET_ROWS_MAX)
         except StoreUnavailableError as exc:
             log.warning("reporters.kept", extra={"reason": str(exc)})
             return
         if forgotten:
-            log.info("reporters.forgotten", extra={"reports": forgotten})
-            if forgotten == FORGET_ROWS_MAX:
+            log.info("reporters.forgotten", extra={"rows": forgotten})
+            if forgotten >= FORGET_ROWS_MAX:
                 self._next_forget_at = now
 
     def note_change(self) -> None:

@@ -1,8 +1,10 @@
-"""What the configuration says about moderation; each field bears the name of its key in ``[moderation]``."""
+"""Options of moderation; each field bears the name of its key in ``[moderation]``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from streamd.limits import MODERATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +14,11 @@ class ModerationOptions:
     contact_email: str = ""
     contact_post: str = ""
     legal_representative: str = ""
-    reports_per_address_per_10_min: int = 5
+    reports_per_address_per_10_min: int = MODERATION.reports_per_address_per_10_min
     """Reports that are taken from one address (IPv6: one /64)."""
-    evidence_s: int = 30
+    evidence_s: int = MODERATION.evidence_s
     """Media that is kept with a report."""
-    evidence_keep_days: int = 183
+    evidence_keep_days: int = MODERATION.evidence_keep_days
     scan: str = "reported"
     """``off``, ``reported``, ``first_minute`` or ``all``: which pictures the machine looks at."""
     hash_lists: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a report, a decision or an order is about: one box that takes any URL, name, key id, recording or clip.
+"""The target of a report, a decision or an order: one box that takes any URL, name, key id, recording or clip.
 
 A URL is read by its path, and one of another site is refused: nobody here can do anything about that.
 """
@@ -161,7 +161,7 @@ class Targets:
         if text.startswith("/"):
             return _of_path(text)
         if (key := StreamKey.parse(text)) is not None:
-            # Whoever found a key that leaked may paste all of it; its secret goes no further.
+            # A moderator who found a key that leaked may paste all of it; its secret goes no further.
             return Target(TargetKind.KEY, key.key_id)
         if is_recording_id(text):
             return Target(TargetKind.RECORDING, text)

@@ -85,7 +85,7 @@ class NoRungFitsError(StreamdError):
 
 
 class _Posted(BaseModel):
-    # Fields of another version of OBS are no fault. What checks them is made for the first OBS that asks.
+    # Fields of another version of OBS are no fault. Their checks are made for the first OBS that asks.
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: each call of the admin API needs one right, and each role has some."""
+"""Rights and roles: each call of the admin API needs one right, and each role has some."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
     """Keys, users and streams."""
     MODERATOR = "moderator"
-    """What is shown: streams that are to end, recordings that are to go, cases and blocks. No keys."""
+    """Content: streams that are to end, recordings that are to go, cases and blocks. No keys."""
     AUDITOR = "auditor"
     """Reads."""
 

@@ -1,4 +1,4 @@
-"""The operators: who may act, by which token, in which role.
+"""The operators: their names, tokens and roles.
 
 A revocation holds in this process before the store is asked, as that of a stream key does: a token is dead, and its
 sessions and event streams are over, when ``revoke`` returns. Other servers on the same database read it there within
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What was changed by another server, or by the command line on the store, holds here within this time.
+# A change by another server, or by the command line on the store, holds here within this time.
 LOOK_INTERVAL_S = 1.0
 # As long as there are none, whose token could be revoked.
 IDLE_LOOK_INTERVAL_S = 5.0
@@ -120,7 +120,7 @@ class OperatorService:
         await self._write_all()
         changes = self._changes
         everybody = await self._store.everybody()
-        # What was read before an act of this process was written is older than the roster.
+        # Rows from before an act of this process was written are older than the roster.
         if changes == self._changes and self.roster.put_all(everybody):
             self.on_change()
 
@@ -267,7 +267,7 @@ class OperatorService:
         try:
             await self._store.append([entry])
         except StoreUnavailableError as exc:
-            # Whoever is to take a stream down gets in while the database is gone.
+            # An operator who is to take a stream down gets in while the database is gone.
             log.warning("audit.waiting", extra={"rows": 1, "reason": str(exc)})
             self._rows.keep([entry])
 

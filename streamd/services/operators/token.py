@@ -55,7 +55,7 @@ class OperatorToken:
         return f"so_{self.token_id}_{self.secret}"
 
     def hash(self) -> bytes:
-        """What the store has of it: SHA-256, once, for the reasons of ``keys/secret.py``."""
+        """Its digest, for the store: SHA-256, once, for the reasons of ``keys/secret.py``."""
         return hashlib.sha256(b"\0".join((_DOMAIN, self.token_id.encode(), self.secret.encode()))).digest()
 
     def matches(self, stored_hash: bytes | None) -> bool:

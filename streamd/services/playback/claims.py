@@ -1,4 +1,4 @@
-"""What a token says: its claims, read strictly.
+"""The claims of a token, read strictly.
 
 A claim that is known and has another form than it should is a refusal, whatever the signer meant by it; one that is not
 known is left alone.

@@ -21,7 +21,7 @@ from streamd.services.playback.presence import Presence
 from streamd.services.playback.refusal import Refusal
 from streamd.services.playback.refusal_log import RefusalLog
 from streamd.services.playback.revocations import Revocations
-from streamd.services.playback.ticket import DIGEST_BYTES, Ticket, TicketOffice, digest, key_digest, new_session
+from streamd.services.playback.ticket import Ticket, TicketOffice, digest, key_digest, new_session, session_of
 from streamd.services.playback.token_check import TokenCheck
 from streamd.services.playback.view_blocks import ViewBlock, ViewBlocks
 from streamd.services.playback.viewing import Viewings
@@ -118,14 +118,14 @@ class PlaybackGate:
     def on_locked(self, tell: Callable[[str], None]) -> None:
         """Have a door told the name of each channel that gets another policy; empty for all of them.
 
-        What viewers of an open channel follow has no ticket by which it could be cut.
+        Answers to viewers of an open channel have no ticket by which they could be cut.
         """
         self._on_locked.append(tell)
 
     def policies_changed(self, names: set[str] | None) -> None:
         """Take note that channels or recordings have other policies or passwords than a moment ago; None: all have.
 
-        What goes on of them by what does not count there any more is ended.
+        Answers that go on by grounds that do not count there any more are ended.
         """
         self._look_whether_open()
         for viewing in self.viewings.all():
@@ -149,7 +149,7 @@ class PlaybackGate:
         self._on_blocked.append(tell)
 
     def block(self, block: ViewBlock, act: str, *, tells: bool = True) -> None:
-        """Keep something from viewers; who follows it there is cut when this returns.
+        """Keep something from viewers; a viewer who follows it there is cut when this returns.
 
         Args:
             block: What, and from whom.
@@ -289,15 +289,25 @@ class PlaybackGate:
 
     # -- entering with a token, or on another's word ----------------------------------------
 
-    def admit(self, subject: str, token: str, wanted: Audience, visitor: Visitor, *, owner: str = "") -> Viewing:
+    def admit(
+        self,
+        subject: str,
+        token: str,
+        wanted: Audience,
+        visitor: Visitor,
+        *,
+        owner: str = "",
+        is_piece: bool = False,
+    ) -> Viewing:
         """Let a viewer in by a token, and give them a ticket.
 
         Args:
             subject: The channel or recording.
             token: As it was sent; empty for none.
-            wanted: What is asked for.
+            wanted: What is asked for; pictures are seen by nobody who counts as watching.
             visitor: Who asks.
             owner: The channel that a recording is of.
+            is_piece: It is for a piece of a file, as a player asks for many with the same token: they are one viewing.
 
         Raises:
             PlaybackRefusedError: They may not watch it; ``Refusal`` has the reasons.
@@ -313,11 +323,12 @@ class PlaybackGate:
         except PlaybackRefusedError as exc:
             self.note_failure(source)
             raise self.noted(exc) from None
-        ticket = self.tokens.ticket(checked)
-        # What was withdrawn is asked by when the token was issued: a ticket from it would be younger.
+        session = session_of(token, source, visitor.user_agent) if is_piece else new_session()
+        ticket = self.tokens.ticket(checked, session)
+        # Withdrawals are compared with the time when the token was issued: a ticket from it would be younger.
         if self.revocations.ends(ticket, subject, owner, issued_at=int(checked.claims.issued_at)):
             raise self.refused(Refusal.REVOKED)
-        return self._begin(ticket, subject, owner)
+        return self._begin(ticket, subject, owner, counts=wanted is Audience.VIDEO)
 
     def admit_by(
         self,
@@ -327,8 +338,11 @@ class PlaybackGate:
         *,
         owner: str = "",
         password_hash: str = "",
+        shown: str = "",
         viewers_max: int = 0,
         ttl_s: float | None = None,
+        is_piece: bool = False,
+        counts: bool = True,
     ) -> Viewing:
         """Let a viewer in on another's word: a password, or the operator's hook.
 
@@ -338,8 +352,11 @@ class PlaybackGate:
             visitor: Who asks.
             owner: The channel that a recording is of.
             password_hash: Of the password that was typed.
-            viewers_max: How many may watch on it at once; 0: no bound.
+            shown: What the hook was shown of the viewer: its word is for whoever shows that, or comes from there.
+            viewers_max: How many of them may watch at once; 0: no bound.
             ttl_s: For how long, seconds; None: as long as a ticket is good.
+            is_piece: As of ``admit``.
+            counts: They are about to watch; not where they ask for a picture.
 
         Raises:
             PlaybackRefusedError: They may not watch it here, whoever says so; or that word does not count there any
@@ -348,19 +365,20 @@ class PlaybackGate:
         now = self._clock.now().timestamp()
         lasts_s = min(ttl_s if ttl_s is not None else self.options.ticket_s, self.options.ticket_s)
         self.check_place(visitor)
+        source = source_of(visitor.address)
         ticket = Ticket(
             key=key_digest(key),
             expires_at=int(now + max(lasts_s, 1)),
             issued_at=int(now),
-            session=(session := new_session()),
-            token=digest("password", password_hash) if password_hash else session.ljust(DIGEST_BYTES, b"\0"),
+            session=session_of(shown, source, visitor.user_agent) if is_piece else new_session(),
+            token=digest("password", password_hash) if password_hash else digest("shown", shown or f"from {source}"),
             audience=_WATCHING,
             viewers_max=viewers_max,
         )
         if not self._grounds.count(ticket, subject, owner):
             # It was asked for, or typed, while the policy or the password became another.
             raise self.refused(Refusal.REVOKED)
-        return self._begin(ticket, subject, owner)
+        return self._begin(ticket, subject, owner, counts=counts)
 
     def check_place(self, visitor: Visitor) -> None:
         """See that a viewer is neither in a country nor on a site where nothing is shown.
@@ -377,12 +395,17 @@ class PlaybackGate:
         """See that nothing forbids it where a viewer is: all that does is asked here."""
         self._places.check(claims, visitor)
 
-    def _begin(self, ticket: Ticket, subject: str, owner: str) -> Viewing:
+    def _begin(self, ticket: Ticket, subject: str, owner: str, *, counts: bool) -> Viewing:
         now = self._clock.monotonic()
-        if not self._presence.note(ticket, now):
+        if counts and not self._presence.note(ticket, now):
             raise self.refused(Refusal.TOO_MANY)
+        text = self._office.write(ticket, subject)
+        known = self.viewings.find((subject, text))
+        if known is not None and known.refusal is None:
+            # Another piece of the same second: what is under way by that has to be found by whoever withdraws it.
+            return known
         left_s = ticket.expires_at - self._clock.now().timestamp()
-        return self.viewings.add(subject, ticket, self._office.write(ticket, subject), now + left_s, owner)
+        return self.viewings.add(subject, ticket, text, now + left_s, owner)
 
     # -- refusals ---------------------------------------------------------------------------
 

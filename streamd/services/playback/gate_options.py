@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamd.limits import PLAYBACK
 from streamd.services.playback.policy import Policy
 
 
@@ -14,10 +15,10 @@ class GateOptions:
     policy: Policy = Policy.PUBLIC
     issuer: str = ""
     audience: str = ""
-    leeway_s: int = 5
-    ticket_s: int = 43_200
+    leeway_s: int = PLAYBACK.leeway_s
+    ticket_s: int = PLAYBACK.ticket_s
     referrers: tuple[str, ...] = ()
-    viewers_per_session: int = 1
+    viewers_per_session: int = PLAYBACK.viewers_per_session
     blocked_countries: frozenset[str] = frozenset()
     blocked_by: str = ""
     unknown_country: str = "allow"

@@ -42,9 +42,9 @@ QUESTIONS_MAX: Final = 256
 # Of one address: a quarter of them.
 QUESTIONS_PER_SOURCE_MAX: Final = 64
 # Of one address, in a row and in each minute after them: a school behind it whose 300 pupils come at once, each with a
-# page and a player. Whoever changes a letter of the query each time asks no more of the service than this.
+# page and a player. A viewer who changes a letter of the query each time asks no more of the service than this.
 QUESTIONS_PER_MINUTE_MAX: Final = 600
-# What a viewer's request says goes on to the service no longer than this.
+# Texts of a viewer's request go on to the service no longer than this.
 TEXT_CHARS_MAX: Final = 2048
 TTL_S_MAX: Final = 366 * 86_400
 LINE_INTERVAL_S: Final = 10.0

@@ -28,7 +28,8 @@ class MediaWords:
         self._office = office
         self._policies = policies
         self._revocations = revocations
-        self._words: dict[str, tuple[object, int, int, str]] = {}
+        # By channel: its broadcast, the version of what both others say, and the word.
+        self._words: dict[str, tuple[object, int, str]] = {}
 
     def of(self, channel: str, epoch: object) -> str:
         """The word of a channel; empty where everybody may watch it.
@@ -37,14 +38,15 @@ class MediaWords:
             channel: Its name.
             epoch: Its broadcast: another one has another word, and so has what was withdrawn.
         """
-        policies, revocations = self._policies, self._revocations
+        # Neither ever becomes less: where the sum is as before, both are.
+        version = self._policies.version + self._revocations.version
         known = self._words.get(channel)
-        if known is not None and known[0] == epoch and known[1] == policies.version and known[2] == revocations.version:
-            return known[3]
+        if known is not None and known[1] == version and known[0] == epoch:
+            return known[2]
         while len(self._words) >= WORDS_MAX:
             del self._words[next(iter(self._words))]
         word = ""
-        if policies.of(channel) is not Policy.PUBLIC:
-            word = self._office.word(channel, f"{epoch} {revocations.channel_epoch(channel)}")
-        self._words[channel] = epoch, policies.version, revocations.version, word
+        if self._policies.of(channel) is not Policy.PUBLIC:
+            word = self._office.word(channel, f"{epoch} {self._revocations.channel_epoch(channel)}")
+        self._words[channel] = epoch, version, word
         return word

@@ -123,7 +123,7 @@ class PlaybackStore:
     # -- revocations ------------------------------------------------------------------------
 
     async def revocations(self, after: int) -> list[RevocationRecord]:
-        """What was withdrawn, in the order of the acts.
+        """The withdrawals, in the order of the acts.
 
         Args:
             after: Only those with a larger number.

@@ -1,4 +1,4 @@
-"""What one address may make others work to answer: passwords that are hashed, questions to the operator's service.
+"""Work that one address may make for others: passwords that are hashed, questions to the operator's service.
 
 A wrong answer costs whoever asks (``PlaybackGate.note_failure``); this bounds the right ones too, and those that are
 under way, so that one address has no more than a share of what all may ask.

@@ -1,4 +1,4 @@
-"""Refusals, counted, with one line of the log for all of a second: who floods us with wrong tokens fills nothing."""
+"""Refusals, counted, with one line of the log for all of a second: a flood of wrong tokens fills nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was withdrawn: tokens, viewers, keys and channels, by the digests that tickets have.
+"""Withdrawals: tokens, viewers, keys and channels, by the digests that tickets have.
 
 A token is withdrawn for good. Of a viewer, a key and a channel, what was issued until then is: a viewer may be given a
 new link, and a channel be watched again by whoever gets one.

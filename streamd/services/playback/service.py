@@ -151,7 +151,7 @@ class PlaybackService:
         if revocations:
             self.gate.end_withdrawn()
         if changes != self._changes:
-            # What was read may be from before an act of ours.
+            # The rows may be from before an act of ours.
             return
         self._take_keys({record.kid: record for record in keys})
         self.gate.policies_changed(self.gate.policies.replace(rules))
@@ -160,7 +160,7 @@ class PlaybackService:
         """Have a revocation be in force here."""
         self.gate.revocations.add(record.kind, record.value, int(record.at.timestamp()))
         if record.kind is RevocationKind.KID and record.value != SERVER_KID:
-            # Whoever has a key that leaked writes into a token what time they like.
+            # A finder of a key that leaked writes into a token what time they like.
             self.gate.keys.withdraw(record.value)
 
     def _take_keys(self, keys: dict[str, PlaybackKeyRecord]) -> None:
@@ -222,7 +222,7 @@ class PlaybackService:
     async def rotate_key(self, kid: str, *, by: Actor, overlap_s: float = 0) -> NewPlaybackKey:
         """Make a key in place of another, which is good for new tokens until the overlap is over.
 
-        Who watches by a token of the old one watches on.
+        A viewer with a token of the old one watches on.
 
         Raises:
             KeyRequestError: An overlap that cannot be.

@@ -87,6 +87,18 @@ def new_session() -> bytes:
     return secrets.token_bytes(SESSION_BYTES)
 
 
+def session_of(shown: str, source: str, user_agent: str) -> bytes:
+    """The viewing of one player that shows the same for each piece of a file that it asks for.
+
+    Args:
+        shown: What it shows.
+        source: The peer that the viewer's address is counted as.
+        user_agent: What the player calls itself.
+    """
+    text = f"{source}\n{user_agent}\n{shown}"
+    return hashlib.blake2b(text.encode(), digest_size=SESSION_BYTES, person=b"pieces").digest()
+
+
 class TicketOffice:
     """Writes tickets, and reads its own.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from streamd.services.playback.claims import read_claims
 from streamd.services.playback.key_ring import KeyRing
 from streamd.services.playback.refusal import Refusal
-from streamd.services.playback.ticket import DIGEST_BYTES, NO_DIGEST, Ticket, digest, key_digest, new_session
+from streamd.services.playback.ticket import DIGEST_BYTES, NO_DIGEST, Ticket, digest, key_digest
 from streamd.services.playback.token import check_signature, read_token
 
 if TYPE_CHECKING:
@@ -79,8 +79,13 @@ class TokenCheck:
             raise Refusal.AUDIENCE.error()
         return CheckedToken(shown.kid, claims, digest("jti", claims.jti) if claims.jti else _digest_of(shown))
 
-    def ticket(self, checked: CheckedToken) -> Ticket:
-        """The ticket that comes of a token, as good as that is."""
+    def ticket(self, checked: CheckedToken, session: bytes) -> Ticket:
+        """The ticket that comes of a token, as good as that is.
+
+        Args:
+            checked: The token.
+            session: Which of all viewings it is for.
+        """
         claims, now = checked.claims, self._clock.now().timestamp()
         # Within its leeway a token is good a little longer than it says.
         until = claims.expires_at if claims.expires_at > now else claims.expires_at + self.options.leeway_s
@@ -88,7 +93,7 @@ class TokenCheck:
             key=key_digest(checked.kid),
             expires_at=max(int(min(until, now + self.options.ticket_s)), 1),
             issued_at=int(now),
-            session=new_session(),
+            session=session,
             token=checked.token,
             viewer=digest("uid", claims.uid) if claims.uid else NO_DIGEST,
             audience=claims.audience,

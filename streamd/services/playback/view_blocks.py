@@ -1,4 +1,4 @@
-"""What may not be shown to everybody although everybody may watch it: by country, by network, or at all.
+"""Channels that may not be shown to everybody although everybody may watch them: by country, by network, or at all.
 
 An authority's order holds in its country alone. Where there is none, the gate is open, and nobody asks here.
 
@@ -39,7 +39,7 @@ class ViewBlocks:
         is_unknown_blocked: Whether what is blocked in a country is kept from an address of an unknown one.
 
     Attributes:
-        epoch: Counts what was blocked so far: who was let in before is asked about again.
+        epoch: Counts blocks so far: viewers who were let in before are asked about again.
     """
 
     def __init__(self, country_of: Callable[[str], str], is_unknown_blocked: Callable[[], bool]) -> None:
@@ -96,3 +96,17 @@ class ViewBlocks:
             if networks is not None and networks.holds(address):
                 return True
         return False
+
+    def blocked_among(self, subjects: Iterable[str], address: str) -> frozenset[str]:
+        """Those of some channels that may not be shown to an address; of many, few are blocked anywhere.
+
+        Args:
+            subjects: Names of channels.
+            address: IP address of the viewer.
+        """
+        if self.blocks((), address):
+            return frozenset(subjects)
+        countries, networks = self._countries, self._networks
+        return frozenset(
+            name for name in subjects if (name in countries or name in networks) and self.blocks((name,), address)
+        )

@@ -1,6 +1,6 @@
 """A viewing: a ticket that was read, what holds a connection by it, and its end.
 
-The doors look a ticket up here by one step in a dictionary. What a viewer waits for or follows is cut when the ticket
+The doors look a ticket up here by one step in a dictionary. A viewer's open answer is cut when the ticket
 expires or is withdrawn, at most a look later.
 """
 
@@ -54,6 +54,7 @@ class Viewing:
 
     __slots__ = (
         "_holders",
+        "_is_watched",
         "_seen",
         "_table",
         "audience",
@@ -82,6 +83,7 @@ class Viewing:
         self.expires_at = expires_at
         self.refusal: Refusal | None = None
         self._holders: set[Held] = set()
+        self._is_watched = False
         # When each was seen last that uses it; at most a handful.
         self._seen: dict[tuple[str, str], float] = {}
 
@@ -97,13 +99,30 @@ class Viewing:
     def hold(self, held: Held) -> None:
         """Have something cut when this ends."""
         self._holders.add(held)
-        self._table.watch(self)
+        # A player waits for each part anew: it is watched from the first time until a look finds nothing that goes on.
+        if not self._is_watched:
+            self._is_watched = True
+            self._table.watch(self)
 
     def let_go(self, held: Held) -> None:
         """Cut it no more; again is no error."""
         self._holders.discard(held)
-        if not self._holders:
-            self._table.unwatch(self)
+
+    def look(self, now: float) -> bool:
+        """Cut what goes on by it, if it has expired.
+
+        Args:
+            now: Loop time, seconds.
+
+        Returns:
+            Whether something goes on by it, and it is to be watched further.
+        """
+        if self._holders and now < self.expires_at:
+            return True
+        self._is_watched = False
+        if self._holders:
+            self.end(Refusal.EXPIRED)
+        return False
 
     def end(self, refusal: Refusal) -> None:
         """Refuse it from now on, and cut what goes on by it."""
@@ -150,7 +169,7 @@ class Viewings:
         self.now = now
         self._viewings_max = viewings_max
         self._known: dict[tuple[str, str], Viewing] = {}
-        self._held: set[Viewing] = set()
+        self._watched: set[Viewing] = set()
         self._timer: asyncio.TimerHandle | None = None
         # The doors' way to it is one look-up and no call.
         self.find = self._known.get
@@ -168,24 +187,20 @@ class Viewings:
 
     def all(self) -> Iterable[Viewing]:
         """Every one that may be used, or is."""
-        return {*self._known.values(), *self._held}
+        return {*self._known.values(), *self._watched}
 
     def watch(self, viewing: Viewing) -> None:
-        """Cut what goes on by it when it expires."""
-        self._held.add(viewing)
+        """Look at it until nothing goes on by it any more."""
+        self._watched.add(viewing)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL_S, self._on_time)
-
-    def unwatch(self, viewing: Viewing) -> None:
-        """Nothing goes on by it."""
-        self._held.discard(viewing)
 
     def look(self) -> None:
         """End what has expired and is in use."""
         now = self.now()
-        for viewing in [each for each in self._held if each.expires_at <= now]:
-            self._held.discard(viewing)
-            viewing.end(Refusal.EXPIRED)
+        for viewing in [*self._watched]:
+            if not viewing.look(now):
+                self._watched.discard(viewing)
 
     def forget_over(self) -> None:
         """Forget those that have expired; called now and then."""
@@ -202,5 +217,5 @@ class Viewings:
     def _on_time(self) -> None:
         self._timer = None
         self.look()
-        if self._held:
+        if self._watched:
             self._timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL_S, self._on_time)

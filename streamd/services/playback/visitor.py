@@ -1,4 +1,4 @@
-"""Who asks to watch, as far as a request tells."""
+"""A visitor who asks to watch, as far as a request tells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SITE = re.compile(r"https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?:
 
 
 class Visitor(NamedTuple):
-    """Who asks, as far as a request tells."""
+    """A visitor, as far as a request tells."""
 
     address: str
     """IP address of the viewer, not of a proxy that is believed."""

@@ -148,7 +148,7 @@ class Posters:
             if entry.drawing is not None:
                 self._drawing.discard(entry.drawing)
                 entry.drawing = None
-            self._metrics.posters_total.labels(result).inc()
+            self._metrics.streams.posters_total.labels(result).inc()
 
     async def _draw_keyframe(self, entry: _Entry, keyframe: Keyframe) -> str:
         """Draw a picture; return what has come of it, as metrics say it."""

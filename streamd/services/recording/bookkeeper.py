@@ -119,7 +119,7 @@ class Bookkeeper:
         """Note that a recording is over, and tell of it."""
         self._keeper.keep(self.elsewhere.has_ended(record))
         has_failed = record.state is RecordingState.FAILED
-        self._metrics.recordings_ended_total.labels(record.state.value).inc()
+        self._metrics.recordings.recordings_ended_total.labels(record.state.value).inc()
         facts = {"duration_s": record.duration_ms / 1000, "bytes": record.size_bytes}
         log.info("recording.ended", extra={"stream": record.user, "recording_id": record.id, **facts})
         self._say(EventType.RECORDING_FAILED if has_failed else EventType.RECORDING_READY, record)
@@ -161,7 +161,7 @@ class Bookkeeper:
 
     def _count(self, page: _Page) -> None:
         size_bytes = page.recording.totals.size_bytes
-        self._metrics.recorded_bytes_total.inc(size_bytes - page.counted_bytes)
+        self._metrics.recordings.recorded_bytes_total.inc(size_bytes - page.counted_bytes)
         page.counted_bytes = size_bytes
 
     def _say(self, event_type: EventType, record: RecordingRecord) -> None:

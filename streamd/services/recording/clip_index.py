@@ -65,7 +65,7 @@ class ClipIndex:
             values = {each.name: getattr(clip, each.name) for each in fields(clip)}
             await connection.execute(insert(clips).values(values | {"media": MEDIA.dump_json(clip.media).decode()}))
             await append_entries(connection, [entry])
-        # Who looks at the lists learns of it.
+        # A reader of the lists learns of it.
         self._recordings.begun_or_ended += 1
 
     async def delete(self, clip_id: str, reason: str, entry: AuditEntry) -> Clip:
@@ -114,7 +114,7 @@ class ClipIndex:
             if row is None:
                 raise ClipNotFoundError(clip_id)
             await append_entries(connection, [entry])
-        # What was read of it a moment ago is forgotten.
+        # The answer of a moment ago is forgotten.
         self._recordings.edits += 1
         return _clip(row)
 

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
     from streamd.services.recording.playlist_file import RecordedSegment
 
-# What viewers of a broadcast see lies in a segment that is not whole yet, or waits for the disk: a clip may be asked to
+# The picture that viewers see lies in a segment that is not whole yet, or waits for the disk: a clip may be asked to
 # end so far behind the last segment, and ends with that. A segment has 10 s at most.
 OPEN_SLACK_MS = 20_000
 # Players round a duration.
 ENDED_SLACK_MS = 1000
+# Dates and lengths of segments are rounded, each by itself, and so are the two times of a clip: one that is as long as
+# it may be, by the clock of its viewer, is some milliseconds longer by these.
+ROUNDING_MS = 10
 # Segments of one rendition: ten minutes of half-second segments.
 CLIP_SEGMENTS_MAX = 1200
 
@@ -84,7 +87,7 @@ def choose_segments(segments: Sequence[RecordedSegment], asked: ClipTimes, *, ma
         raise ClipTimesError("start lies before the beginning of the recording")
     if start_ms >= end_ms:
         raise ClipTimesError("start has to come before end")
-    if end_ms - start_ms > max_ms:
+    if end_ms - start_ms > max_ms + ROUNDING_MS:
         raise ClipTimesError(_too_long(max_ms))
     if start_ms >= total_ms or end_ms > total_ms + (OPEN_SLACK_MS if is_open else ENDED_SLACK_MS):
         which = "start" if start_ms >= total_ms else "end"

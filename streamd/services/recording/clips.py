@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from streamd.errors import ClipRefusedError, ClipsBusyError, ClipTimesError, RecordingNotFoundError
+from streamd.limits import CLIPS
 from streamd.services.audit.records import AuditEntry
 from streamd.services.bounds.allowance import Allowance
 from streamd.services.events.event import Event, EventType
@@ -59,9 +60,9 @@ class ClipOptions:
     """Who makes clips, and how long ones."""
 
     who: ClipMaker = ClipMaker.OPERATORS
-    max_s: int = 90
+    max_s: int = CLIPS.max_s
     """As asked for; whole segments add to it."""
-    per_address_per_hour: int = 10
+    per_address_per_hour: int = CLIPS.per_address_per_hour
     """Clips of viewers at one address."""
 
 

@@ -1,4 +1,4 @@
-"""What recordings have written is kept by the disk: of all of them together, every few seconds.
+"""Has the disk keep the bytes that recordings have written: of all of them together, every few seconds.
 
 A file that is synced by itself is a commit of the file system's journal: with twenty streams, forty of them every two
 seconds, and each gives the interpreter up and has to win it back from the loop. One call for the whole file system is
@@ -55,7 +55,7 @@ class DiskSync:
     """
 
     def __init__(self, every_s: Callable[[], float], sync_all: Callable[[Path], None] | None = None) -> None:
-        # What other programs have written may take long: no recording waits for it.
+        # Bytes of other programs may take long: no recording waits for them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording-sync")
         self._every_s = every_s
         self._sync_all = sync_all or sync_file_system
@@ -93,7 +93,7 @@ class DiskSync:
 
     async def _round(self) -> None:
         written = self._written
-        # What waits for a thread is written behind this round, and is for the next one.
+        # Bytes that wait for a thread are written behind this round, and are for the next one.
         self._written = {each.id: each for each in written.values() if each.queued_bytes}
         try:
             for device, of_device in _by_device(written.values()).items():

@@ -27,10 +27,10 @@ ROOM_BYTES = 32 * 1024 * 1024
 # Processor time: a recording of 12 hours takes some 40 s.
 CPU_S_MIN = 60
 CPU_S_PER_HOUR = 120
-# What is put into a pipe in one call.
+# Bytes that are put into a pipe in one call.
 PIECE_BYTES = 1024 * 1024
 
-# What the worker says by its end (``export_worker``).
+# Exit statuses of the worker (``export_worker``).
 _FAULTS = {
     10: "its media cannot be written as MP4",
     11: "the disk does not take it",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from streamd.errors import ExportRefusedError, StoreUnavailableError
+from streamd.services.recording.export_folder import ExportFolder
 from streamd.services.recording.export_plan import ExportPlan, find_sources
 from streamd.services.recording.export_records import Export, ExportState
 from streamd.services.recording.export_work import ROOM_BYTES, ExportWork
-from streamd.services.recording.folder import free_bytes, make_folder
+from streamd.services.recording.folder import free_bytes
 from streamd.services.recording.records import RecordingState
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Exports:
     ) -> None:
         self._recorder = recorder
         self._clock = clock
-        self._directory = recorder.options.directory / EXPORTS_NAME
+        self._folder = ExportFolder(recorder.options.directory / EXPORTS_NAME)
         # A picture and its sound; each waits for the disk, and for the worker.
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="export")
         self._work = ExportWork(command, environment, self._threads)
@@ -75,16 +74,14 @@ class Exports:
         self._look_due_at = clock.monotonic()
         self._looking: asyncio.Task[None] | None = None
         self._is_closed = False
-        # Says to other servers that this one has exports in the directory.
-        self._share: int | None = None
 
     async def open(self) -> None:
         """Remove what an earlier server has made: nobody knows of it any more.
 
-        Of two servers on one directory of recordings, the second leaves what the first has made.
+        Of two servers on one directory of recordings, each leaves what the other has made.
         """
         try:
-            self._share = await self._do(partial(_share_folder, self._directory))
+            await self._do(self._folder.open)
         except OSError as exc:
             # Exports of this server will say the same.
             log.warning("export.cleaning_failed", extra={"reason": exc.strerror or "the disk reports an error"})
@@ -97,9 +94,7 @@ class Exports:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._share is not None:
-            os.close(self._share)
-            self._share = None
+        self._folder.close()
 
     def find(self, recording_id: str) -> Export | None:
         """The export of a recording; None where there is none."""
@@ -224,6 +219,7 @@ class Exports:
         began = self._clock.monotonic()
         part = self._part(recording_id)
         try:
+            await self._do(self._folder.open)
             reason = await self._work.make(job.plan, part)
             if not reason and recording_id in self._known:
                 size_bytes = await self._do(partial(_finish, part, self._file(recording_id)))
@@ -260,38 +256,13 @@ class Exports:
             self._threads.submit(_remove, self._file(oldest))
 
     def _file(self, recording_id: str) -> Path:
-        return self._directory / f"{recording_id}.mp4"
+        return self._folder.path / f"{recording_id}.mp4"
 
     def _part(self, recording_id: str) -> Path:
-        return self._directory / f"{recording_id}.part"
+        return self._folder.path / f"{recording_id}.part"
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def _share_folder(path: Path) -> int:
-    """Have the folder of exports, together with other servers; what is in it goes where there is no other.
-
-    Returns:
-        A descriptor, which says so to other servers for as long as it is open.
-
-    Raises:
-        OSError: The disk does not take it.
-    """
-    make_folder(path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        is_alone = exc.errno not in (errno.EWOULDBLOCK, errno.EACCES)
-    else:
-        is_alone = True
-    if is_alone:
-        for found in path.iterdir():
-            _remove(found)
-    with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    return descriptor
 
 
 def _remove(path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, case, delete, func, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamd.errors import RecordingNotFoundError, UserNotFoundError
@@ -26,7 +26,12 @@ from streamd.services.store.schema import clips, recording_wishes, recordings, u
 _RECORDED = ("state", "reason", "ended_at", "duration_ms", "size_bytes")
 
 
-# What a recording that is deleted counts until its files are removed; there are documents where there is no media.
+# In the words of two indexes, as databases ask: those that are there, which may be few among all that ever were, and
+# those whose files are still to go.
+_THERE = recordings.c.state != literal_column("'deleted'")
+_LEFT = (recordings.c.state == literal_column("'deleted'")) & (recordings.c.size_bytes > literal_column("0"))
+
+# The size that a deleted recording counts until its files are removed; there are documents where there is no media.
 _LEFT_BYTES = case((recordings.c.size_bytes > 0, recordings.c.size_bytes), else_=1)
 
 
@@ -207,12 +212,7 @@ class RecordingIndex:
         Raises:
             StoreUnavailableError: They could not be read.
         """
-        query = (
-            select(recordings)
-            .where(recordings.c.state == RecordingState.DELETED, recordings.c.size_bytes > 0)
-            .order_by(recordings.c.id.desc())
-            .limit(limit)
-        )
+        query = select(recordings).where(_LEFT).order_by(recordings.c.id.desc()).limit(limit)
         async with self._database.reading() as connection:
             return [_record(row) for row in (await connection.execute(query)).all()]
 
@@ -246,8 +246,8 @@ class RecordingIndex:
             query = query.where(recordings.c.user == found.user)
         if found.state is not None:
             query = query.where(recordings.c.state == found.state)
-        else:
-            query = query.where(recordings.c.state != RecordingState.DELETED)
+        if found.state is not RecordingState.DELETED:
+            query = query.where(_THERE)
         if found.visibility is not None:
             query = query.where(recordings.c.visibility == found.visibility)
         if before:
@@ -262,7 +262,7 @@ class RecordingIndex:
         Raises:
             StoreUnavailableError: They could not be read.
         """
-        query = select(func.sum(recordings.c.size_bytes)).where(recordings.c.state != RecordingState.DELETED)
+        query = select(func.sum(recordings.c.size_bytes)).where(_THERE)
         async with self._database.reading() as connection:
             return int((await connection.execute(query)).scalar_one() or 0)
 
@@ -307,7 +307,7 @@ class RecordingIndex:
         Raises:
             StoreUnavailableError: It could not be written.
         """
-        found = (recordings.c.user == user) & (recordings.c.state != RecordingState.DELETED)
+        found = (recordings.c.user == user) & _THERE
         async with self._database.writing() as connection:
             # Held until they are deleted: no state of one is written between.
             held = select(recordings.c.id).where(found).with_for_update()

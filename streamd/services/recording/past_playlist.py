@@ -214,7 +214,7 @@ class PastPlaylist:
         pieces: list[str] = []
         for segment in segments:
             if before is not None and before.file_number != segment.file_number:
-                # What stands before it may be gone from the playlist one day, and its EXT-X-MAP with it.
+                # The lines before it may be gone from the playlist one day, and its EXT-X-MAP with them.
                 before = replace(before, init_number=-1)
             pieces.append(render_segment(segment, before, self._prefix))
             before = segment

@@ -257,4 +257,4 @@ class PastRecorder:
 
 
 def _options(writer: WriterOptions) -> WriterOptions:
-    return replace(writer, hashes_files=False, keeps_claim=True)
+    return replace(writer, hash_file=None, keeps_claim=True)

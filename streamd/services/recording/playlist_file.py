@@ -154,7 +154,7 @@ def parse_playlist(text: str, init_number: int = 0) -> RecordedPlaylist:
     is_discontinuous = is_ended = False
     duration_us = date_ms = None
     span: tuple[int, int] | None = None
-    # What stands behind the last line feed is half a line.
+    # The text behind the last line feed is half a line.
     for line in text.split("\n")[:-1]:
         if found := _EXTINF.fullmatch(line):
             duration_us = int(found[1]) * _US + int(found[2]) * 10

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from streamd.services.live.outputs import Output, OutputContext
     from streamd.services.live.waiters import WaiterBudget
     from streamd.services.recording.elsewhere import Elsewhere
+    from streamd.services.recording.hash_process import HashProcess
     from streamd.services.recording.index import RecordingIndex
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Recorder:
         on_ended: Called with each recording that has ended, and whose files are closed.
         metrics: Counted into.
         pasts: The past of live streams, which is read from recordings; None for none.
+        hasher: Hashes complete files; None: they are hashed in this process.
 
     Attributes:
         options: As given, or as they were read again.
@@ -112,6 +114,7 @@ class Recorder:
         on_ended: Callable[[RecordingRecord], None] = lambda _: None,
         metrics: Metrics | None = None,
         pasts: Pasts | None = None,
+        hasher: HashProcess | None = None,
     ) -> None:
         self.index = index
         self.options = options
@@ -119,6 +122,7 @@ class Recorder:
         self.books = Bookkeeper(index, clock, metrics, tell, on_ended)
         self._clock = clock
         self._is_listed = is_listed
+        self._hasher = hasher
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="recording")
         self._disk_sync = DiskSync(lambda: self.options.writer.fsync_s)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="recording-reader")
@@ -134,8 +138,8 @@ class Recorder:
         self._retention_due_at = clock.monotonic()
         self._retention_task: asyncio.Task[None] | None = None
         self._space = SpaceLook(self._pool, clock)
-        metrics.recordings_going.set_function(lambda: len(self._going))
-        metrics.recording_waiting_bytes.set_function(self._all_queued_bytes)
+        metrics.recordings.recordings_going.set_function(lambda: len(self._going))
+        metrics.recordings.recording_waiting_bytes.set_function(self._all_queued_bytes)
 
     def attach(self, elsewhere: Elsewhere) -> None:
         """Have recordings kept elsewhere, too; called before it is opened."""
@@ -205,6 +209,8 @@ class Recorder:
         await self._disk_sync.close()
         await self.books.close()
         self._pool.shutdown()
+        if self._hasher is not None:
+            self._hasher.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
 
     def look(self) -> None:
@@ -359,7 +365,7 @@ class Recorder:
             state=RecordingState.RECORDING,
             started_at=now,
             path=folder_name(name, recording_id, now),
-            # What an unlisted channel leaves is found as the channel is: by its address.
+            # Recordings of an unlisted channel are found as the channel is: by their address.
             visibility=Visibility.PUBLIC if self._is_listed(name) else Visibility.UNLISTED,
         )
         document = RecordingDocument(
@@ -368,7 +374,7 @@ class Recorder:
             recording_started_at=now,
             recording_status=RecordingStatus.STARTED,
         )
-        recording = self._add(record, RecordingWriter(self.folder(record), document, self.options.writer))
+        recording = self._add(record, RecordingWriter(self.folder(record), document, self._writer_options))
         recording.attach(self.pasts.begin(name, recording.folder, now, budget))
         self.books.note_started(record)
         return recording
@@ -388,6 +394,11 @@ class Recorder:
         self.books.open(recording, record)
         return recording
 
+    @property
+    def _writer_options(self) -> WriterOptions:
+        options = self.options.writer
+        return replace(options, hash_file=self._hasher.file_sha256) if self._hasher is not None else options
+
     def _all_queued_bytes(self) -> int:
         return sum(recording.queued_bytes for recording in self._going.values())
 
@@ -400,7 +411,7 @@ class Recorder:
                 # It was complete, and the database was away.
                 self.books.note_end(record_of(document, folder, self.options.directory))
                 return
-            writer = await loop.run_in_executor(self._pool, recover, folder, self.options.writer)
+            writer = await loop.run_in_executor(self._pool, recover, folder, self._writer_options)
         except FolderTakenError:
             log.warning("recording.taken", extra={"stream": record.user, "recording_id": record.id})
             return

@@ -196,7 +196,7 @@ class RecordingOutput(PartOutput):
     def held_bytes(self) -> int:
         """Media of open segments, and media that waits for the disk, bytes."""
         open_bytes = sum(line.open.size_bytes for line in self._lines.values() if line.open is not None)
-        # What one that is over has queued is in the recorder's account, as is that of earlier ones.
+        # The queue of a writer that is over is in the recorder's account, as are those of earlier ones.
         is_going = self.recording is not None and not self.recording.is_over
         return open_bytes + (self.recording.queued_bytes if is_going and self.recording is not None else 0)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from streamd.errors import RecordingError
 from streamd.formats.hls.multivariant_playlist import VariantStream
+from streamd.limits import RECORDING
 from streamd.media.packager.multivariant import ListedAudio, render_presentation
 from streamd.services.recording.documents import (
     HlsFacts,
@@ -26,14 +27,16 @@ from streamd.services.recording.documents import (
     read_file_lines,
     write_document,
 )
+from streamd.services.recording.file_hash import file_sha256
 from streamd.services.recording.folder import claim_folder, make_folder
 from streamd.services.recording.playlist_file import RecordedPlaylist
 from streamd.services.recording.variant_writer import VariantWriter
 from streamd.services.whole_file import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from streamd.services.recording.folder import RecordingFolder
     from streamd.services.recording.playlist_file import RecordedSegment
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
 UNASKED_BYTES_MAX = 8 * 1024 * 1024
 # Others write as well: of what is free above the reserve a recording takes its share before it asks again.
 WRITERS_EXPECTED = 256
-# What the document of a recording says that is complete but for this.
+# The fault of a recording that is complete but for this.
 GAP = "a crash has cost media"
 
 
@@ -52,15 +55,15 @@ GAP = "a crash has cost media"
 class WriterOptions:
     """Bounds of a recording's files."""
 
-    file_s: int = 60
+    file_s: int = RECORDING.file_s
     """Media in one file at most, seconds."""
-    fsync_s: float = 2.0
+    fsync_s: float = RECORDING.fsync_s
     """The media that a power cut may cost, seconds (``DiskSync``)."""
-    hashes_files: bool = True
-    """The documents are to have the hash of every file; not of one that nobody keeps."""
+    hash_file: Callable[[Path], str] | None = file_sha256
+    """Says the SHA-256 of a complete file, for the documents; None for a recording that nobody keeps."""
     keeps_claim: bool = False
     """Its folder is this process's after it is closed, too, until ``release``: somebody reads there, and removes it."""
-    min_free_bytes: int = 2 * 1024**3
+    min_free_bytes: int = RECORDING.min_free_bytes
     """Space that stays free on the disk; a recording that would take it fails."""
 
 
@@ -123,7 +126,7 @@ class RecordingWriter:
 
     @property
     def recovered(self) -> Mapping[str, RecordedPlaylist]:
-        """What an earlier server has left of it, by variant; empty once it goes on."""
+        """The files that an earlier server has left, by variant; empty once it goes on."""
         return self._recovered
 
     @property
@@ -255,7 +258,7 @@ class RecordingWriter:
                 self.folder.variant(name),
                 target_duration_s=target_duration_s,
                 file_s=self._options.file_s,
-                hashes_files=self._options.hashes_files,
+                hash_file=self._options.hash_file,
                 note_file=lambda file: self._note_file(f"media/hls/{name}/{file.path}", file),
                 recovered=self._recovered.get(name),
             )

@@ -66,7 +66,9 @@ def _recover(
     found: list[RecordedFile] = []
     segments_lost = 0
     for rendition in document.media.hls.renditions:
-        playlist, files, lost = _recover_variant(folder, rendition.path, known, hashes_files=options.hashes_files)
+        playlist, files, lost = _recover_variant(
+            folder, rendition.path, known, hashes_files=options.hash_file is not None
+        )
         segments_lost += lost
         if playlist.segments:
             playlists[rendition.path] = playlist

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from streamd.errors import RecordingError
+from streamd.limits import CLIPS, RECORDING
 from streamd.services.audit.records import SERVER, Actor, AuditEntry
 from streamd.services.events.event import Event, EventType
 from streamd.services.recording.elsewhere import NowhereElse
@@ -38,7 +39,7 @@ _PAGE = 100
 # By one rule, so many in one application: where a hundred thousand are pinned, or lie in a bucket, the rule goes on
 # behind these a minute later. They are half a second of the loop and of a thread.
 LOOKED_AT_MAX = 2000
-# What is written is left alone.
+# A recording that is being written is left alone.
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 
 
@@ -46,13 +47,13 @@ _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 class RetentionOptions:
     """How long recordings stay."""
 
-    keep_days: int = 30
+    keep_days: int = RECORDING.keep_days
     """0: until space is short."""
-    max_bytes: int = 0
+    max_bytes: int = RECORDING.max_bytes
     """All of them together; 0: no bound."""
-    min_free_bytes: int = 2 * 1024**3
+    min_free_bytes: int = RECORDING.min_free_bytes
     """Space that stays free on the disk."""
-    viewers_pin_days: int = 90
+    viewers_pin_days: int = CLIPS.viewers_pin_days
     """A clip of a viewer keeps its recording from ``keep_days`` for so long."""
 
 
@@ -190,7 +191,7 @@ class Retention:
             if await asyncio.to_thread(self._free_bytes, record) >= min_free_bytes:
                 if not self.elsewhere.is_there:
                     self._by_space.after = ""
-                # What lies in a bucket is passed over next time: no disk is freed by looking at it again.
+                # A recording in a bucket is passed over next time: no disk is freed by looking at it again.
                 break
             if not await self.elsewhere.make_room(record):
                 await self._delete_by_rule(record, "min_free_bytes", Clipped())

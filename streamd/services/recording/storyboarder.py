@@ -1,7 +1,7 @@
 """The pictures of recordings that have ended: a storyboard for whoever seeks, and a poster.
 
 They are drawn behind everything else, one recording at a time, from keyframes as they lie on the disk, and put into the
-recording's folder and its document. What a keyframe does to a decoder it does to one process of the picture worker; a
+recording's folder and its document. A keyframe that harms a decoder harms one process of the picture worker; a
 recording has its pictures from the others.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from streamd.errors import PictureError, PictureWorkerRestsError, RecordingError, StoreUnavailableError
 from streamd.formats.cmaf.box import first_fragment_bytes
+from streamd.limits import RECORDING
 from streamd.media.picture import ORDER_BYTES_MAX
 from streamd.media.storyboard import CELLS_MAX, CellSize, Cue, render_vtt
 from streamd.services.recording.documents import (
@@ -95,9 +96,9 @@ class Artist(Protocol):
 class StoryboardOptions:
     """Which pictures are drawn."""
 
-    storyboard_interval_s: int = 10
+    storyboard_interval_s: int = RECORDING.storyboard_interval_s
     """Between two pictures of a storyboard, seconds; 0 for none."""
-    min_free_bytes: int = 2 * 1024**3
+    min_free_bytes: int = RECORDING.min_free_bytes
     """Space that stays free on the disk."""
 
 

@@ -104,7 +104,7 @@ class VariantWriter:
         file_s: Media in one file at most, seconds; a longer segment has a file of its own.
         note_file: Called with each file that is complete, by its name in the folder.
         recovered: What an earlier server has left there; it goes on behind it. None for a new one.
-        hashes_files: Whether the hash of each file is wanted; without, nobody is told of them.
+        hash_file: Says the SHA-256 of a complete file; None where none is wanted: nobody is told of them.
 
     Attributes:
         duration_us: Of all segments so far, microseconds.
@@ -122,13 +122,13 @@ class VariantWriter:
         file_s: int,
         note_file: Callable[[RecordedFile], None],
         recovered: RecordedPlaylist | None = None,
-        hashes_files: bool = True,
+        hash_file: Callable[[Path], str] | None = file_sha256,
     ) -> None:
         self._path = path
         self._target_duration_s = target_duration_s
         self._file_us = file_s * _US
         self._note_file = note_file
-        self._hashes_files = hashes_files
+        self._hash_file = hash_file
         recovered = recovered or RecordedPlaylist(target_duration_s)
         self.duration_us = self.size_bytes = 0
         self._rates = SegmentBitRate(target_duration_s, LISTED_SEGMENTS_MAX)
@@ -286,5 +286,5 @@ class VariantWriter:
             self._file_number -= 1
 
     def _note(self, file: _File) -> None:
-        if self._hashes_files:
-            self._note_file(RecordedFile(file.path.name, file.size_bytes, file_sha256(file.path)))
+        if self._hash_file is not None:
+            self._note_file(RecordedFile(file.path.name, file.size_bytes, self._hash_file(file.path)))

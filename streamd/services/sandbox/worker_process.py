@@ -1,6 +1,6 @@
 """A process beside the server that does one kind of work, kept for as long as there is work.
 
-What reads hostile bytes, or takes a processor for long, is no work for the loop's process: a crash, an endless loop or
+Reading hostile bytes, or taking a processor for long, is no work for the loop's process: a crash, an endless loop or
 a hunger for memory ends one process, which is started anew for the next order. A thread would share all of that with
 every stream. The process confines itself (``services/sandbox``), and names the layers that hold it.
 """

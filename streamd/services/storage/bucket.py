@@ -1,7 +1,7 @@
 """The bucket: objects put, read, signed and deleted in it, each in bounded memory and time.
 
 obstore speaks to S3, Google Cloud, Azure and directories; its network is Rust's, in threads of its own. It is imported
-where a bucket is opened: who stores nothing in one need not have it.
+where a bucket is opened: a server without one need not have it.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class Bucket:
                 if page is None:
                     return
                 for found in page:
-                    # What a service lists beside is not ours.
+                    # Other objects that a service lists are not ours.
                     if found["path"].startswith(inside):
                         rest = found["path"][len(inside) :]
                         yield f"{under}/{rest}" if under else rest

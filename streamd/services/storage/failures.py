@@ -21,5 +21,5 @@ def tell_failure(metrics: Metrics, event: str, recording_id: str, exc: StorageEr
         recording_id: The recording that it is about.
         exc: What was raised.
     """
-    metrics.storage_failures_total.labels(exc.reason).inc()
+    metrics.storage.storage_failures_total.labels(exc.reason).inc()
     log.warning(event, extra={"recording_id": recording_id, "reason": exc.reason, "detail": str(exc)})

@@ -1,4 +1,4 @@
-"""What goes wrong with a bucket, told apart by the answer of its service.
+"""Faults of a bucket, told apart by the answer of its service.
 
 The service's own words are read and not repeated: they hold names of buckets, URLs, and on some services a part of what
 was signed.
@@ -87,7 +87,7 @@ _FAULT_OF_STATUS: Final = {
     429: StorageFault.BUSY,
     507: StorageFault.FULL,
 }
-# What obstore says of an answer that is none of the service's errors.
+# Words of obstore about an answer that is none of the service's errors.
 _ODD_ANSWERS: Final = {
     "Received redirect without LOCATION": StorageFault.WRONG_REGION,
     "Unable to extract metadata from headers": StorageFault.DAMAGED,

@@ -1,4 +1,4 @@
-"""What of a recording is not in the bucket yet, by the recording's own documents and the journal of its upload.
+"""Finds the files of a recording that are not in the bucket yet, by its own documents and the journal of its upload.
 
 It runs in a thread that may wait for the disk.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # S3: 3 to 63; Azure's containers are the shortest, GCS allows dots and underscores.
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-# Amazon S3, "Safe characters" of object keys. What needs escaping is read differently by every service.
+# Amazon S3, "Safe characters" of object keys. Characters that need escaping are read differently by every service.
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9!_.*'()-]{1,255}")
 _KEEP_DAYS = re.compile(r"([0-9]{1,5}) days?")
 

@@ -73,7 +73,7 @@ class Removals:
         if await self._stop(record.id):
             self._aftermath.append((self._clock.monotonic() + AFTERMATH_S, record))
         if not self._backoff.is_due:
-            # Whoever deletes a thousand recordings does not wait a thousand times for a bucket that is away.
+            # An operator who deletes a thousand recordings does not wait a thousand times for a bucket that is away.
             return False
         try:
             await self._delete(record)

@@ -44,7 +44,7 @@ ATTEMPTS = 3
 LISTS_MAX = 32
 # Recordings of which this machine's disk has nothing, and whose small files it keeps: up to some megabytes each.
 BROUGHT_MAX = 256
-# What is not there is not looked for again for this long, seconds.
+# A missing object is not looked for again for this long, seconds.
 ABSENT_S = 10.0
 ABSENT_MAX = 1024
 # A playlist of a day is 5 MB; what is brought to the disk is no larger than this, but for the document.
@@ -183,7 +183,7 @@ class StoredRecordings:
         try:
             for first in range(start, stop, PIECE_BYTES):
                 piece = await self._piece(f"{record.path}/{path}", first, min(first + PIECE_BYTES, stop))
-                self._metrics.storage_read_bytes_total.inc(len(piece))
+                self._metrics.storage.storage_read_bytes_total.inc(len(piece))
                 yield piece
         finally:
             self._readers -= 1
@@ -193,7 +193,7 @@ class StoredRecordings:
             try:
                 return await self._bucket.read(path, start, stop)
             except StorageError as exc:
-                self._metrics.storage_failures_total.labels(exc.reason).inc()
+                self._metrics.storage.storage_failures_total.labels(exc.reason).inc()
                 if exc.reason == StorageFault.WRONG_SECRET:
                     self._bucket.reopen()
                 # A viewer has waited long enough for what did not come in time.

@@ -115,5 +115,5 @@ def _append(folder: RecordingFolder, line: _Line) -> None:
         folder.events / JOURNAL_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, JOURNAL_MODE
     )
     with open(descriptor, "ab", buffering=0) as file:
-        # What a crash has cut off becomes a line of its own, which says nothing.
+        # A line that a crash has cut off becomes a line of its own, which says nothing.
         file.write(b"\n" + _LINE.dump_json(line, exclude_defaults=True) + b"\n")

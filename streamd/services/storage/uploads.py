@@ -48,7 +48,7 @@ FILES_PER_TURN = 16
 GOING_S = 10.0
 # A bucket that takes nothing for this long is told of where broadcasts are looked at, seconds: services have moments.
 DELAY_S = 30.0
-# Recordings that wait, in memory; 600 bytes each. What is beyond is found by the next walk (``local_copies``).
+# Recordings that wait, in memory; 600 bytes each. The next walk finds the rest (``local_copies``).
 WAITING_MAX = 10_000
 
 _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
@@ -114,7 +114,7 @@ class Uploads:
         self.is_removed = is_removed
         # By id, the one that has waited longest for a turn first.
         self._waiting: dict[str, _Waiting] = {}
-        # What cannot be read on this machine: the next walk finds it again.
+        # A file that cannot be read on this machine: the next walk finds it again.
         self._set_aside: set[str] = set()
         self._turns = 0
         self._going_due_at = float("-inf")
@@ -122,8 +122,8 @@ class Uploads:
         # Since when the bucket has taken nothing, and what it says now.
         self._failing_since: float | None = None
         self._fault = ""
-        metrics.storage_backlog_bytes.set_function(lambda: self.backlog_bytes)
-        metrics.storage_oldest_waiting_seconds.set_function(lambda: self.oldest_waiting_s)
+        metrics.storage.storage_backlog_bytes.set_function(lambda: self.backlog_bytes)
+        metrics.storage.storage_oldest_waiting_seconds.set_function(lambda: self.oldest_waiting_s)
 
     # -- what waits --------------------------------------------------------------------------------
 
@@ -311,12 +311,12 @@ class Uploads:
         size_bytes, sha256 = await self.bucket.put_file(f"{record.path}/{file.path}", folder.path / file.path)
         self._backoff.note_success()
         self._failing_since = None
-        self._metrics.storage_uploaded_bytes_total.inc(size_bytes)
-        self._metrics.storage_uploads_total.inc()
+        self._metrics.storage.storage_uploaded_bytes_total.inc(size_bytes)
+        self._metrics.storage.storage_uploads_total.inc()
         if file.sha256 and file.sha256 != sha256:
             # The disk has lost bits: what is there is better than nothing, and verify says so.
             log.warning("storage.file_damaged", extra={"recording_id": record.id, "file": file.path})
-        # What was sent is noted under the hash that was looked for, so that it is not sent again for ever.
+        # A file that was sent is noted under the hash that was looked for, so that it is not sent again for ever.
         sent = replace(file, bytes=size_bytes, sha256=file.sha256 or sha256)
         await self._on_disk(partial(note_file, folder, self._place, sent))
 

@@ -120,7 +120,7 @@ salts = Table(
 )
 
 # Rows are only ever added: triggers made by the migrations refuse DELETE, and UPDATE but of an address to an empty one.
-# What the hashes are over is in audit/chain.py.
+# The fields that the hashes are over are in audit/chain.py.
 audit = Table(
     "audit",
     metadata,
@@ -143,7 +143,7 @@ audit = Table(
     sqlite_autoincrement=True,
 )
 
-# One row: the beginning and the end of the audit log's hash chain. Whoever adds rows locks it first.
+# One row: the beginning and the end of the audit log's hash chain. A writer of rows locks it first.
 audit_chain = Table(
     "audit_chain",
     metadata,
@@ -195,6 +195,11 @@ recordings = Table(
     Column("is_kept", Boolean, nullable=False, server_default=false()),
     Index(None, "user", "id"),
     Index(None, "state", "id"),
+    # Partial, as the migration has them: of those that are there, which may be few among all that ever were, and of
+    # those that are deleted and have files left.
+    Index("ix_recordings_there_id", "id"),
+    Index("ix_recordings_there_user_id", "user", "id"),
+    Index("ix_recordings_left_id", "id"),
 )
 
 # Users for whom it is decided whether their broadcasts are recorded; the server's configuration stands for the others.
@@ -229,7 +234,7 @@ clips = Table(
     Index(None, "recording_id", "state"),
 )
 
-# What was kept of a broadcast that was reported. A row stays when its files are deleted: each is a link of a chain
+# Evidence of a broadcast that was reported. A row stays when its files are deleted: each is a link of a chain
 # (moderation/evidence_chain.py).
 evidence = Table(
     "evidence",
@@ -256,7 +261,7 @@ evidence = Table(
     Index(None, "channel", "sequence"),
 )
 
-# One row: the end of that chain. Whoever adds a link locks it first.
+# One row: the end of that chain. A writer of a link locks it first.
 evidence_chain = Table(
     "evidence_chain",
     metadata,
@@ -265,7 +270,7 @@ evidence_chain = Table(
     Column("end_hash", LargeBinary(32), nullable=False),
 )
 
-# What the public can count, day by day (UTC), and how far the audit log has been read for it: all of it can be counted
+# The public's figures, day by day (UTC), and how far the audit log has been read for it: all of it can be counted
 # anew from there.
 transparency_days = Table(
     "transparency_days",
@@ -297,7 +302,7 @@ playback_keys = Table(
     Column("replaced_by", String(32)),
 )
 
-# What viewers had and have no more: tokens, viewers, keys and channels by name.
+# Withdrawals: tokens, viewers, keys and channels by name.
 playback_revocations = Table(
     "playback_revocations",
     metadata,
@@ -360,7 +365,7 @@ reports = Table(
     # The end of the id, which people say aloud.
     Column("reference", String(6), nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
-    # What played, where the reporter has said so.
+    # The time that played, where the reporter has said so.
     Column("at", UtcDateTime),
     # Whom it came from: a keyed hash of the address, or a trusted flagger's name. Empty once it is forgotten.
     Column("source", String(72), nullable=False),
@@ -389,7 +394,7 @@ reporters = Table(
     Index(None, "changed_at"),
 )
 
-# What was done in a case, in order.
+# The acts in a case, in order.
 case_history = Table(
     "case_history",
     metadata,
@@ -440,7 +445,7 @@ appeals = Table(
     Index(None, "state", "id"),
 )
 
-# What moderators have taken down, with the statement of reasons.
+# Takedowns, with their statements of reasons.
 takedowns = Table(
     "takedowns",
     metadata,
@@ -464,7 +469,7 @@ takedowns = Table(
     Index(None, "restored_at"),
 )
 
-# Who may not publish, and what is not shown to whom.
+# Blocks: users and networks that may not publish, and channels that are not shown everywhere.
 blocks = Table(
     "blocks",
     metadata,
@@ -500,7 +505,7 @@ orders = Table(
     Column("answered_by", Text),
 )
 
-# What the machine found in pictures of cases. Lists are JSON: they are read whole, and nothing is searched in them.
+# Findings of the machine in pictures of cases. Lists are JSON: they are read whole, and nothing is searched in them.
 findings = Table(
     "findings",
     metadata,
@@ -523,5 +528,7 @@ findings = Table(
     Column("agreed", Boolean),
     Column("judged_by", Text, nullable=False),
     Column("judged_at", UtcDateTime),
+    # A person has said it of this finding: a decision about the case leaves that.
+    Column("is_judged_alone", Boolean, nullable=False, server_default=false()),
     Index(None, "case_id", "id"),
 )

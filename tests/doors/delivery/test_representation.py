@@ -115,7 +115,7 @@ class TestRepresentations:
         assert one.answer(get(), 1).body[0] is other.answer(get(), 1).body[0]
 
 
-class TestFindLocked:
+class TestPlaylistsOfLockedChannels:
     TEXT = (
         b'#EXTM3U\n#EXT-X-MAP:URI="main/init1.mp4"\n'
         b'#EXT-X-PART:DURATION=1,URI="main/part7.m4s"\nmain/seg1.m4s\nmain.m3u8\n'
@@ -125,7 +125,7 @@ class TestFindLocked:
     def test_media_have_the_word_in_their_names(self, word: str) -> None:
         content = NamedBytes(BytesKind.PLAYLIST, "main", (self.TEXT,))
         representations = Representations()
-        found = representations.find_locked(content, word, gzipped=False)
+        found = representations.find(content, word=word)
         answer = found.answer(MediaRequest("GET", MediaPath("demo", MediaKind.PLAYLIST, "main")), NO_STORE)
         assert ("Cache-Control", "no-store") in answer.headers
         assert (
@@ -139,8 +139,8 @@ class TestFindLocked:
     def test_it_is_made_once_and_anew_for_another_word(self) -> None:
         content = NamedBytes(BytesKind.PLAYLIST, "main", (self.TEXT,))
         representations = Representations()
-        first = representations.find_locked(content, "a", gzipped=True)
-        assert representations.find_locked(content, "a", gzipped=True) is first
-        assert representations.find_locked(content, "b", gzipped=True) is not first
+        first = representations.find(content, word="a", gzipped=True)
+        assert representations.find(content, word="a", gzipped=True) is first
+        assert representations.find(content, word="b", gzipped=True) is not first
         del content, first
         assert len(representations) == 0

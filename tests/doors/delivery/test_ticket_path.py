@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.doors.delivery.ticket_path import cut_path, cut_request
+from streamd.doors.delivery.ticket_path import cut_path, find_opening
 
 TICKET = "0123abcd.1800000000.AAAA_-.BBBB"
+
+
+def cut_request(data: bytes) -> tuple[bytes, str, int] | None:
+    """A request without its ticket, the ticket, and how many bytes that is shorter."""
+    opening = find_opening(data)
+    if opening is None:
+        return None
+    assert data.startswith(opening.whole)
+    return opening.cut(data), opening.ticket, opening.shorter_by
 
 
 @pytest.mark.parametrize(
@@ -48,6 +57,13 @@ def test_what_is_no_ticket_stays(path: str) -> None:
 
 def test_one_of_two_is_taken_and_the_other_makes_no_path_of_ours() -> None:
     assert cut_path("/live/demo/~a/~b/main.m3u8") == ("/live/demo/~b/main.m3u8", "a")
+
+
+def test_what_stands_before_a_ticket_is_one_object_for_all() -> None:
+    first, second = (find_opening(f"GET /live/demo/~{ticket}/main.m3u8".encode()) for ticket in "ab")
+    assert first is not None
+    assert second is not None
+    assert first.before is second.before
 
 
 def test_a_head_that_is_not_whole() -> None:

@@ -11,6 +11,7 @@ from streamd.doors.ingest.deadlines import IngestOptions
 from streamd.doors.ingest.ending import LINGER_S
 from streamd.errors import (
     DemuxError,
+    KeyRejectedError,
     MediaLimitError,
     PublishError,
     PublishForbiddenError,
@@ -187,6 +188,15 @@ class TestTheEnd:
         assert not kicking.done()
         peer.protocol.connection_lost(None)
         assert await kicking
+
+    async def test_who_takes_down_waits_for_no_encoder_that_reads_nothing(self) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        closing = asyncio.create_task(room.registry.close_barred(lambda _: True))
+        await eventually(lambda: peer.transport.is_aborted)
+        assert peer.status_codes() == [KeyRejectedError.status_code]
+        peer.protocol.connection_lost(None)
+        assert await closing == ["alice"]
 
     async def test_closing_the_streams_of_a_key_returns_when_the_socket_is_gone(self) -> None:
         room = IngestRoom()

@@ -80,7 +80,7 @@ async def refusal(room: IngestRoom, stream_key: str = GOOD_KEY) -> Refusal:
 
 
 def publishes(room: IngestRoom) -> dict[str, float]:
-    (metric,) = room.metrics.publishes_total.collect()
+    (metric,) = room.metrics.publishing.publishes_total.collect()
     return {
         sample.labels["result"]: sample.value
         for sample in metric.samples

@@ -187,6 +187,7 @@ CONTRACT_CALLS = {
     ("get", "/api/v1/evidence/{id}"),
     ("get", "/api/v1/evidence/{id}/files/{name}"),
     ("get", "/api/v1/cases/{id}/findings"),
+    ("post", "/api/v1/cases/{id}/findings/{finding}/judge"),
     ("get", "/api/v1/cases/{id}/draft"),
     ("get", "/api/v1/assistance"),
     ("get", "/api/v1/audit"),

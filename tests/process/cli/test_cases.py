@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,29 @@ class TestReading:
         for said in (reference, reference.lower()):
             assert cases("show", said, data_dir=data_dir) == shown
         assert json.loads(cases("show", reference, "--json", data_dir=data_dir))["id"] == case["id"]
+
+    def test_what_the_machine_has_seen_is_shown_and_judged(self, data_dir: Path) -> None:
+        (case,) = self.listed(data_dir)
+        nothing = run("cases", "findings", case["id"], data_dir=data_dir)
+        assert nothing.stderr == "The machine has looked at no picture of this case.\n"
+        finding = "fnd_" + case["id"].removeprefix("case_")
+        with sqlite3.connect(data_dir / "streamd.db") as database:
+            database.execute(
+                "INSERT INTO findings (id, case_id, channel, at, source, hash, quality, matches, scores, words, fault,"
+                " duplicates, signs, suggestion, judged_by) VALUES (?, ?, 'erin', '2026-01-01 00:00:00.000000',"
+                """ 'report', '', 0, '[]', '[]', '["\\u001b[2J"]', '', '[]', '["knife 0.91"]', '', '')""",
+                (finding, case["id"]),
+            )
+        shown = cases("findings", case["id"], data_dir=data_dir)
+        assert "knife 0.91" in shown
+        assert "\x1b" not in shown
+        assert re.search("wrong +cli/root", cases("findings", case["id"], "--wrong", finding, data_dir=data_dir))
+        (found,) = json.loads(cases("findings", case["id"], "--json", data_dir=data_dir))
+        assert (found["agreed"], found["judged_by"]) == (False, "cli/root")
+        both = ("--wrong", finding, "--right", finding)
+        assert run("cases", "findings", case["id"], *both, data_dir=data_dir).exit_code == EXIT_USAGE
+        other = run("cases", "findings", case["id"], "--right", f"fnd_{'0' * 26}", data_dir=data_dir)
+        assert "no such finding" in other.stderr
 
     @pytest.mark.parametrize(
         ("case", "code", "said"),

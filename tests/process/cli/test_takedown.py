@@ -35,6 +35,19 @@ class TestTakedown:
         assert statement["decision_ground"].endswith("INCOMPATIBLE_CONTENT" if is_rule else "ILLEGAL_CONTENT")
         assert server.live == {}
 
+    def test_it_has_a_last_day_or_some_countries(self, server: Streams, data_dir: Path) -> None:
+        law = ("--ground", "illegal", "--reason", "Seen.")
+        run("takedown", "anna", *law, "--until", "2099-12-31", data_dir=data_dir)
+        (takedown,) = json.loads(run("takedown", "--list", "--json", data_dir=data_dir).stdout)
+        assert takedown["statement"]["end_date_visibility_restriction"] == "2099-12-31"
+        past = run("takedown", "bert", *law, "--until", "2020-01-01", data_dir=data_dir)
+        assert "it ends before it begins" in past.stderr
+        server.live["bert"] = summary("bert")
+        there = run("takedown", "bert", *law, "--country", "DE", "--country", "fr", data_dir=data_dir)
+        assert "channel bert is dark in DE, FR" in there.stdout
+        assert run("takedown", "bert", *law, "--country", "XX", data_dir=data_dir).exit_code != 0
+        assert [*server.live] == ["bert"]
+
     def test_what_it_cannot_do_is_said(self, server: Streams, data_dir: Path) -> None:
         assert run("takedown", "anna", data_dir=data_dir).exit_code == EXIT_USAGE
         assert run("takedown", data_dir=data_dir).exit_code == EXIT_USAGE

@@ -14,8 +14,13 @@ from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import AuditEntry
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.act_details import ActDetails
+from streamd.services.moderation.acts.takedown import Takedown
+from streamd.services.moderation.acts.takedown_store import insert_takedown
 from streamd.services.moderation.counts.counts import CSV_HEAD
+from streamd.services.moderation.ids import IdKind, new_id
+from streamd.services.store.database import Database
 from tests.support.cli import run
+from tests.support.enforcement import ANNA, STATEMENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +80,7 @@ def test_some_days_as_csv(log: Path) -> None:
 
 
 def test_the_report_of_the_law(log: Path) -> None:
-    result = run("transparency", "--format", "dsa", data_dir=log)
+    result = run("transparency", "--format", "report", data_dir=log)
     rows = {tuple(row[:4]): int(row[4]) for row in list(csv.reader(io.StringIO(result.stdout)))[1:]}
     assert rows["15(1)(a)", "orders received", "country", "FR"] == 1
     assert rows["15(1)(a)", "median seconds from an order to its answer", "", ""] == 1800
@@ -85,6 +90,26 @@ def test_the_report_of_the_law(log: Path) -> None:
     assert rows["15(1)(c)", "restrictions of own initiative", "category", "SCAMS_AND_FRAUD"] == 2
     assert ("15(1)(c)", "restrictions of own initiative", "category", "VIOLENCE") not in rows
     assert rows["15(1)(e)", "findings of automated means that a person disagreed with", "", ""] == 1
+
+
+def test_statements_for_the_commission_are_lines_of_a_hundred(log: Path) -> None:
+    async def write() -> None:
+        database = Database(f"sqlite+aiosqlite:///{log / 'streamd.db'}")
+        await database.start()
+        async with database.writing() as connection:
+            for number in range(150):
+                at = NOON - timedelta(days=number % 2, seconds=number)
+                takedown = Takedown(new_id(IdKind.TAKEDOWN, at), ANNA, STATEMENT, made_at=at, made_by="mo")
+                await insert_takedown(connection, takedown)
+        await database.close()
+
+    asyncio.run(write())
+    result = run("transparency", "--format", "dsa", data_dir=log)
+    bodies = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [len(body["statements"]) for body in bodies] == [100, 50]
+    result = run("transparency", "--format", "dsa", "--from", "2026-11-30", data_dir=log)
+    assert len(json.loads(result.stdout)["statements"]) == 75
+    assert run("transparency", "--format", "dsa", "--from", "2027-01-01", data_dir=log).stdout == ""
 
 
 def test_an_empty_log_has_nothing(data_dir: Path) -> None:

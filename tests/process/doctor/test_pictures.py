@@ -48,12 +48,12 @@ class TestTheWorker:
 
     @pytest.mark.parametrize("code", ["raise SystemExit(1)", "print('nonsense')", ""])
     def test_that_does_not_answer_is_a_warning(self, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-        monkeypatch.setattr(pictures, "WORKER_COMMAND", (sys.executable, "-c", code))
+        monkeypatch.setattr(pictures, "PICTURE_COMMAND", (sys.executable, "-c", code))
         (finding,) = check_pictures(Config())
         assert finding.verdict is Verdict.WARNING
         assert "posters = false" in finding.advice
 
     def test_is_not_started_where_no_pictures_are_drawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pictures, "WORKER_COMMAND", ("/nonexistent/python",))
+        monkeypatch.setattr(pictures, "PICTURE_COMMAND", ("/nonexistent/python",))
         (finding,) = check_pictures(load_config(None, environ={"STREAMD_HTTP__POSTERS": "false"}))
         assert finding.verdict is Verdict.OK

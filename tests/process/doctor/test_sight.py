@@ -21,7 +21,7 @@ def config_of(**moderation: object) -> Config:
 
 
 def test_nothing_is_started_where_nothing_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sight, "WORKER_COMMAND", ("/nonexistent/python",))
+    monkeypatch.setattr(sight, "SIGHT_COMMAND", ("/nonexistent/python",))
     assert list(check_sight(Config())) == []
     assert list(check_sight(config_of(scan="off"))) == []
     (result,) = check_sight(config_of())

@@ -14,7 +14,7 @@ from streamd.services.keys.admission import Admission
 from streamd.services.live.channel_numbers import NUMBERS_AHEAD_S_MAX
 from streamd.services.live.live_stream import LiveStream
 from streamd.services.live.outputs import OutputContext
-from streamd.services.live.publisher import EndReason
+from streamd.services.live.publisher import CUT_WAIT_S, EndReason
 from streamd.services.live.registry import SWEEP_STEP_S
 from streamd.services.live.restart_record import SIGN_OF_LIFE_INTERVAL, RestartRecord, StreamRecord
 from streamd.services.live.stream_options import OUTPUTS
@@ -49,7 +49,7 @@ class IdlePublisher:
     def kick(self, error: PublishError) -> None:
         raise AssertionError("nobody is kicked")
 
-    async def wait_closed(self) -> None:
+    async def wait_closed(self, within_s: float = CUT_WAIT_S) -> None:
         raise AssertionError("nobody is waited for")
 
 
@@ -61,6 +61,30 @@ class KickedPublisher(IdlePublisher):
 
     def kick(self, error: PublishError) -> None:
         self.errors.append(error)
+
+
+class AwaitedPublisher(KickedPublisher):
+    """One whose end is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_s: list[float] = []
+
+    async def wait_closed(self, within_s: float = CUT_WAIT_S) -> None:
+        self.waited_s.append(within_s)
+
+
+class TestClosing:
+    async def test_what_is_taken_down_is_closed_within_what_is_promised(self) -> None:
+        """Of the 50 ms until all is dark, an encoder that reads nothing has 10; who is kicked has half a second."""
+        room = IngestRoom()
+        taken_down, kicked = AwaitedPublisher(), AwaitedPublisher()
+        await room.begin(Admission("key", "alice"), taken_down)
+        await room.begin(Admission("other", "bob"), kicked)
+        assert await room.registry.close_barred(lambda admission: admission.user == "alice") == ["alice"]
+        assert await room.registry.kick("bob")
+        assert taken_down.waited_s == [0.01]
+        assert kicked.waited_s == [0.5]
 
 
 class TestSweep:

@@ -15,6 +15,7 @@ from streamd.services.playback.gate_options import GateOptions
 from streamd.services.playback.grounds import HOOK_KEY, PASSWORD_KEY
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.presence import VIEWING_S
+from streamd.services.playback.refusal import Refusal
 from streamd.services.playback.revocations import RevocationKind
 from streamd.services.playback.token import ShownToken, check_signature
 from streamd.services.playback.verifying_key import Algorithm, VerifyingKey
@@ -220,6 +221,28 @@ class TestViewersAtOnce:
         house.gate.unfollow(viewing)
         admit(house, text)
 
+    def test_pieces_that_one_player_asks_for_are_one_viewing(self) -> None:
+        house = GateHouse()
+        text = token(jti="j", max=1)
+        first = house.gate.admit("demo", text, VIDEO, HOME, is_piece=True)
+        assert house.gate.admit("demo", text, VIDEO, HOME, is_piece=True) is first
+        house.clock.advance(2)
+        assert house.gate.admit("demo", text, VIDEO, HOME, is_piece=True).ticket.session == first.ticket.session
+        other = HOME._replace(user_agent="VLC")
+        assert refusal(house.gate.admit, "demo", text, VIDEO, other, is_piece=True) == (403, "too_many")
+        house.gate.revocations.add(RevocationKind.JTI, "j", NOW)
+        house.gate.end_withdrawn()
+        assert first.refusal is Refusal.REVOKED
+
+    def test_who_is_shown_a_picture_does_not_watch(self) -> None:
+        house = GateHouse()
+        text = token(jti="j", max=1, aud=["v", "t", "s"])
+        for wanted in (Audience.THUMBNAIL, Audience.STORYBOARD, Audience.THUMBNAIL):
+            admit(house, text, wanted=wanted)
+        admit(house, text)
+        admit(house, text, wanted=Audience.THUMBNAIL)
+        assert refusal(admit, house, text) == (403, "too_many")
+
 
 class TestRevocation:
     @pytest.mark.parametrize(
@@ -326,6 +349,26 @@ class TestOnAnothersWord:
         assert viewing.ticket.expires_at == NOW + 30
         enter(house, viewing)
         enter(house, viewing, wanted=Audience.THUMBNAIL, watches=False)
+
+    def test_as_many_of_those_who_show_the_same_or_come_from_there(self) -> None:
+        house = GateHouse(Policy.HOOK)
+        elsewhere = HOME._replace(address="198.51.100.1")
+
+        def begin(shown: str, visitor: Visitor = HOME, **options: Any) -> Viewing:
+            return house.gate.admit_by(HOOK_KEY, "demo", visitor, shown=shown, viewers_max=2, **options)
+
+        for shown in ("word", "other", ""):
+            begin(shown)
+            begin(shown, counts=False)
+            enter(house, begin(shown))
+            assert refusal(begin, shown) == (403, "too_many")
+        assert refusal(begin, "word", elsewhere) == (403, "too_many")
+        begin("", elsewhere)
+        house.clock.advance(VIEWING_S + 1)
+        for _ in range(5):
+            begin("word", is_piece=True)
+        begin("word")
+        assert refusal(begin, "word") == (403, "too_many")
 
     def test_no_longer_than_a_ticket(self) -> None:
         house = GateHouse(Policy.HOOK, ticket_s=100)

@@ -62,6 +62,36 @@ async def test_what_was_let_go_is_not_cut() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_waits_again_is_cut_and_between_two_waits_there_is_nothing_to_look_for() -> None:
+    room, stream = Room(), Stream()
+    viewing = room.viewing()
+    for _ in range(3):
+        viewing.hold(stream)
+        viewing.let_go(stream)
+    room.viewings.look()
+    assert not room.viewings._watched
+    viewing.hold(stream)
+    room.clock.advance(10)
+    room.viewings.look()
+    assert stream.cuts == [Refusal.EXPIRED]
+    assert not room.viewings._watched
+    room.viewings.close()
+
+
+@pytest.mark.asyncio
+async def test_one_that_was_withdrawn_does_not_expire_as_well() -> None:
+    room, stream = Room(), Stream()
+    viewing = room.viewing()
+    viewing.hold(stream)
+    viewing.end(Refusal.REVOKED)
+    room.clock.advance(20)
+    room.viewings.look()
+    assert stream.cuts == [Refusal.REVOKED]
+    assert viewing.refusal is Refusal.REVOKED
+    room.viewings.close()
+
+
+@pytest.mark.asyncio
 async def test_an_end_cuts_all_of_it_once_and_is_remembered() -> None:
     room, streams = Room(), [Stream(), Stream()]
     viewing = room.viewing()

@@ -20,12 +20,13 @@ from streamd.media.picture import ORDER_BYTES_MAX
 from streamd.media.pixels import PIXELS_BYTES_MAX, SIZE
 from streamd.media.storyboard import CellSize
 from streamd.process.workers import picture_worker
+from streamd.process.workers.commands import PICTURE_COMMAND, WORKER_VARIABLES, worker_environment
 from streamd.services.posters.picture_process import REST_S, REST_S_MAX, PictureProcess
 from streamd.services.sandbox import Layer, landlock
 from streamd.services.sandbox.system_calls import MACHINES
 from tests.media.test_picture import CLIPS, Clip, read_jpeg
 
-WORKER = picture_worker.WORKER_COMMAND
+WORKER = PICTURE_COMMAND
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(sys.path)}
 # Longer than any machine is slow: what hangs is told by its output, not by a short time limit.
 PATIENT_S = 60.0
@@ -115,13 +116,13 @@ os.write(1, ANSWER.pack(0, len(said)) + said)
             (tmp_path / f"{name}.py").write_text("raise SystemExit('another module of this name')")
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("STREAMD_ADMIN__TOKEN", "t0ken-t0ken-t0ken-t0ken")
-        environment = picture_worker.worker_environment(os.environ)
-        assert environment.keys() <= set(picture_worker.WORKER_VARIABLES)
+        environment = worker_environment(os.environ)
+        assert environment.keys() <= set(WORKER_VARIABLES)
 
         async def use(process: PictureProcess) -> None:
             assert await process.draw(*Clip().fragmented()) is not None
 
-        with_process(PictureProcess(picture_worker.WORKER_COMMAND, environment, ManualClock(), PATIENT_S), use)
+        with_process(PictureProcess(PICTURE_COMMAND, environment, ManualClock(), PATIENT_S), use)
 
     def test_stands_behind_all_that_is_about_live_media(self) -> None:
         async def use(process: PictureProcess) -> None:

@@ -10,6 +10,7 @@ from streamd.services.recording.clip_times import (
     CLIP_SEGMENTS_MAX,
     ENDED_SLACK_MS,
     OPEN_SLACK_MS,
+    ROUNDING_MS,
     ClipRange,
     ClipTimes,
     choose_segments,
@@ -78,7 +79,7 @@ class TestPlacesInTheRecording:
             (-5, -2, "before the beginning"),
             (10_000, 12_000, "start lies behind"),
             (8000, 10_001 + ENDED_SLACK_MS, "end lies behind"),
-            (0, 90_001, "90 s at most"),
+            (0, 90_001 + ROUNDING_MS, "90 s at most"),
             (10**14, 10**14 + 5, "start lies behind"),
         ],
     )
@@ -125,6 +126,15 @@ class TestInstants:
     def test_are_those_of_the_pictures(self) -> None:
         found = choose(ClipTimes(at(2.5), at(5.5)))
         assert (found.first, found.stop, found.start_ms, found.end_ms) == (1, 3, 2500, 5500)
+
+    def test_that_are_as_far_apart_as_a_clip_is_long_are_never_too_far(self) -> None:
+        # Segments of sound: 2.005333 s, in dates and lengths of whole milliseconds.
+        among = segments(*[94 * 1024 / 48000] * 5)
+        for begin_ms in range(6000):
+            begin = BEGAN + timedelta(milliseconds=begin_ms)
+            asked = ClipTimes(begin, begin + timedelta(seconds=4))
+            found = choose_segments(among, asked, max_ms=4000, is_open=False)
+            assert found.end_ms - found.start_ms == pytest.approx(4000, abs=ROUNDING_MS)
 
     def test_may_be_mixed_with_places(self) -> None:
         assert choose(ClipTimes(2000, at(5.5))).stop == 3

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from streamd.clock import ManualClock
 from streamd.errors import ExportRefusedError
-from streamd.process.workers.export_worker import WORKER_COMMAND
+from streamd.process.workers.commands import EXPORT_COMMAND
 from streamd.services.audit.records import Actor
 from streamd.services.recording import export_work, exports
 from streamd.services.recording.documents import RecordedRendition
@@ -100,7 +100,7 @@ class Room:
 
     def files(self) -> list[str]:
         directory = self.directory / EXPORTS_NAME
-        return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+        return sorted(path.name for path in directory.rglob("*.*"))
 
 
 @pytest_asyncio.fixture
@@ -108,7 +108,7 @@ async def room(store: KeyStore, tmp_path: Path) -> AsyncIterator[Room]:
     clock = ManualClock(STARTED_AT)
     options = RecorderOptions(RecordingMode.ALL, tmp_path, writer=OPTIONS)
     recorder = Recorder(options, RecordingIndex(store.database), clock)
-    room = Room(tmp_path, recorder, clock, Exports(recorder, WORKER_COMMAND, ENVIRONMENT, clock))
+    room = Room(tmp_path, recorder, clock, Exports(recorder, EXPORT_COMMAND, ENVIRONMENT, clock))
     await room.exports.open()
     yield room
     await room.exports.close()
@@ -371,7 +371,7 @@ class TestTheEnd:
         record = await room.record(MEDIA)
         await room.made(record)
         await room.exports.close()
-        other = Exports(room.recorder, WORKER_COMMAND, ENVIRONMENT, room.clock)
+        other = Exports(room.recorder, EXPORT_COMMAND, ENVIRONMENT, room.clock)
         await other.open()
         assert room.files() == []
         assert other.file(record.id) is None
@@ -380,14 +380,37 @@ class TestTheEnd:
     async def test_does_not_come_with_a_second_server_on_the_directory(self, room: Room) -> None:
         record = await room.record(MEDIA)
         await room.made(record)
-        second, third = (Exports(room.recorder, WORKER_COMMAND, ENVIRONMENT, room.clock) for _ in range(2))
+        second, third = (Exports(room.recorder, EXPORT_COMMAND, ENVIRONMENT, room.clock) for _ in range(2))
         await second.open()
         assert room.files() == [f"{record.id}.mp4"]
         await room.exports.close()
         await third.open()
-        assert room.files() == [f"{record.id}.mp4"]
+        # The first is not there any more.
+        assert room.files() == []
         await second.close()
         await third.close()
+
+    async def test_does_not_come_with_another_server_that_stops(self, room: Room) -> None:
+        record = await room.record(MEDIA)
+        servers = [Exports(room.recorder, EXPORT_COMMAND, ENVIRONMENT, room.clock) for _ in range(3)]
+        for server in servers:
+            await server.open()
+        await room.made(record)
+        # Both have the same recording, each in a file of its own.
+        await servers[0].make(record, "", 0)
+        while servers[0]._task is not None:
+            await asyncio.shield(servers[0]._task)
+        first, second = room.exports.file(record.id), servers[0].file(record.id)
+        assert first is not None
+        assert second is not None
+        assert (first != second, frames(first), frames(second)) == (True, 120, 120)
+        for server in servers[1:]:
+            await server.close()
+        last = Exports(room.recorder, EXPORT_COMMAND, ENVIRONMENT, room.clock)
+        await last.open()
+        assert room.files() == [f"{record.id}.mp4"] * 2
+        await servers[0].close()
+        await last.close()
 
     async def test_comes_once_too_many_are_remembered(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(exports, "KEPT_MAX", 1)

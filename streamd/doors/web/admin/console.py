@@ -210,7 +210,7 @@ class Console:
     async def begin_session(self, request: web.Request, body: SessionRequest) -> web.StreamResponse:
         """Exchange a token for a session's.
 
-        The token is an operator's, or the admin token. Whoever has set up an authenticator sends a code of it, too;
+        The token is an operator's, or the admin token. An operator with an authenticator sends a code of it, too;
         without one, with a wrong one, or with one that was used before the status is 403, and 429 after five wrong
         ones. A session lasts 12 hours, and an hour without use. It can do all that the token can, except begin another.
         """
@@ -261,7 +261,7 @@ class Console:
             raise ConflictError("only an operator with a name has an authenticator")
         with self._noting_wrong_codes(request, body.code):
             await self._operators.authenticators.confirm(body.code, by=request[ACTOR])
-        # Whoever has taken the token has begun theirs without a code.
+        # A thief of the token has begun theirs without a code.
         name = request[ASKER].name
         self.sessions.end_all(lambda holder: holder.name == name, but=shown_token(request))
         self.events.look()

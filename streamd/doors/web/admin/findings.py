@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamd.doors.web.admin.guards import ACTOR
 from streamd.doors.web.json_api import NotFoundError, answer
-from streamd.doors.web.models.findings import AssistanceState, DraftAnswer, FindingAnswer, FindingList, FindingsPath
+from streamd.doors.web.models.findings import (
+    AssistanceState,
+    DraftAnswer,
+    FindingAnswer,
+    FindingList,
+    FindingPath,
+    FindingsPath,
+    JudgeRequest,
+)
 from streamd.doors.web.openapi import Operation
 from streamd.services.moderation.ids import IdKind, is_id
 from streamd.services.operators.roles import Right
@@ -35,6 +44,10 @@ class FindingDesk:
                 path_model=FindingsPath, problems=(404, 503), right=Right.TAKEDOWN,
             ),
             Operation(
+                "POST", f"{one}/findings/{{finding}}/judge", self.judge_finding, FindingAnswer,
+                path_model=FindingPath, body=JudgeRequest, problems=(404, 409, 503), right=Right.TAKEDOWN,
+            ),
+            Operation(
                 "GET", f"{one}/draft", self.draft_statement, DraftAnswer,
                 path_model=FindingsPath, problems=(404, 503), right=Right.TAKEDOWN,
             ),
@@ -47,6 +60,18 @@ class FindingDesk:
         """List what the machine has seen in pictures of a case, the newest first: known pictures, scores, words."""
         found = await self._assistance.findings(_case_id(request))
         return answer(FindingList(findings=[FindingAnswer.of(each) for each in found]))
+
+    async def judge_finding(self, request: web.Request, body: JudgeRequest) -> web.Response:
+        """Say whether the machine was right about one picture: its error rate is made of that.
+
+        What is said here stays, whatever is decided about the case; a finding of which nobody says anything is counted
+        with the decision. 409 where the machine has found nothing in the picture.
+        """
+        case_id, finding_id = _case_id(request), request.match_info["finding"]
+        found = await self._assistance.judge(case_id, finding_id, agreed=body.agreed, by=request[ACTOR])
+        if found is None:
+            raise NotFoundError("there is no such finding in this case")
+        return answer(FindingAnswer.of(found))
 
     async def draft_statement(self, request: web.Request) -> web.Response:
         """Draft a statement of reasons from what is known of a case; its ground is for a person to write."""

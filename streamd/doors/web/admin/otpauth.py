@@ -1,4 +1,4 @@
-"""What an authenticator reads its secret from: a link, or a picture of it.
+"""The link from which an authenticator reads its secret, or a picture of it.
 
 Spec: Google Authenticator's Key URI Format, which all of them read.
 """

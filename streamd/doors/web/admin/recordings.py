@@ -134,7 +134,7 @@ class RecordingDesk:
         """Give a recording a title or a visibility, pin it, or decide who may watch it."""
         record = await self._find(request)
         by = request[ACTOR]
-        # What is locked is locked before it is shown to more people.
+        # A recording is locked before it is shown to more people.
         if "playback" in body.model_fields_set and self._playback is not None:
             if record.state is RecordingState.DELETED:
                 raise ConflictError("it is deleted: nobody may watch it")

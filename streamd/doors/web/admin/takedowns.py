@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from streamd.services.moderation.acts.enforcement import Enforcement
 
-# What a list may be sent as. Not text/plain, which a page of any site may send without asking first.
+# Types of a list that is sent. Not text/plain, which a page of any site may send without asking first.
 LIST_TYPES: Final = frozenset(("text/csv", "application/x-ndjson", "application/jsonl", "application/json-lines"))
 
 
@@ -196,16 +196,16 @@ class TakedownDesk:
 
     async def list_blocks(self, _: web.Request, query: BlockQuery) -> web.Response:
         """List blocks that hold, the newest first."""
-        found, has_more = self._blocks.page(
+        found, has_more = self._blocks.held.page(
             kind=query.kind, scope=query.scope, search=query.search, before=query.before, limit=query.limit
         )
         last = found[-1].id if has_more else None
         shown = [BlockShown.of(block) for block in found]
-        return answer(BlockList(blocks=shown, next_before=last, total=len(self._blocks)))
+        return answer(BlockList(blocks=shown, next_before=last, total=len(self._blocks.held)))
 
     async def get_block(self, request: web.Request) -> web.Response:
         """Show a block."""
-        return answer(BlockShown.of(self._blocks.find(request.match_info["id"])))
+        return answer(BlockShown.of(self._blocks.held.find(request.match_info["id"])))
 
     async def remove_block(self, request: web.Request, query: ReasonQuery) -> web.Response:
         """End a block."""

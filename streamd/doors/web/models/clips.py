@@ -126,8 +126,13 @@ class ClipFacts(ApiModel):
     """Path of its page."""
 
     @classmethod
-    def facts_of(cls, clip: Clip) -> dict[str, object]:
-        """The fields by their names."""
+    def facts_of(cls, clip: Clip, root: str = "") -> dict[str, object]:
+        """The fields by their names.
+
+        Args:
+            clip: The clip.
+            root: Path of the server on its site, without a slash at the end.
+        """
         return {
             "id": clip.id,
             "user": clip.user,
@@ -140,15 +145,15 @@ class ClipFacts(ApiModel):
             "start_actual": clip.start_actual_ms / 1000,
             "end_actual": clip.end_actual_ms / 1000,
             "duration_s": clip.duration_ms / 1000,
-            "playlist": f"/vod/{clip.id}/index.m3u8",
-            "mp4": f"/vod/{clip.id}.mp4",
-            "watch": f"/clip/{clip.id}",
+            "playlist": f"{root}/vod/{clip.id}/index.m3u8",
+            "mp4": f"{root}/vod/{clip.id}.mp4",
+            "watch": f"{root}/clip/{clip.id}",
         }
 
     @classmethod
-    def of(cls, clip: Clip) -> Self:
-        """The answer about a clip."""
-        return cls.model_validate(cls.facts_of(clip))
+    def of(cls, clip: Clip, root: str = "") -> Self:
+        """The answer about a clip, whose addresses begin with ``root``."""
+        return cls.model_validate(cls.facts_of(clip, root))
 
 
 class ClipShown(ClipFacts):
@@ -162,10 +167,10 @@ class ClipShown(ClipFacts):
     bytes: int
 
     @classmethod
-    def of(cls, clip: Clip) -> Self:
-        """The answer about a clip."""
+    def of(cls, clip: Clip, root: str = "") -> Self:
+        """The answer about a clip, whose addresses begin with ``root``."""
         return cls.model_validate(
-            cls.facts_of(clip)
+            cls.facts_of(clip, root)
             | {
                 "recording": clip.recording_id,
                 "created_by": clip.created_by,

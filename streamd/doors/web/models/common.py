@@ -21,7 +21,7 @@ PAGE_LIMIT_DEFAULT = 100
 # The largest running number of either database.
 SEQUENCE_MAX = 2**63 - 1
 
-# What the command line says of the account that it runs as, beside the admin token; whoever has that may say it.
+# The command line's word on the account that it runs as, beside the admin token, whose holder may say it.
 ACCOUNT_FIELD: Final = "Streamd-Account"
 
 
@@ -44,7 +44,7 @@ Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 class ApiModel(BaseModel):
     """The base of all of them: closed to unknown fields, and documented by the string under each field.
 
-    What checks a model is made when it is first used: a server that starts and a command that asks it use few of them.
+    A model's checks are made when it is first used: a server that starts and a command that asks it use few of them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True, defer_build=True)

@@ -13,7 +13,13 @@ from streamd.services.moderation.ids import IdKind, id_pattern
 from streamd.services.store.page import Page
 
 EvidenceId = Annotated[str, Field(pattern=id_pattern(IdKind.EVIDENCE), examples=["evi_01kjmg3m00q8p4w6s2v0x9y7z5"])]
-CaseId = Annotated[str, Field(pattern=id_pattern(IdKind.CASE), examples=["case_01kjmg3m00q8p4w6s2v0x9y7z5"])]
+KeptFor = Annotated[
+    str,
+    Field(
+        pattern=f"{id_pattern(IdKind.CASE)}|{id_pattern(IdKind.TAKEDOWN)}",
+        examples=["case_01kjmg3m00q8p4w6s2v0x9y7z5"],
+    ),
+]
 
 
 class EvidencePath(ApiModel):
@@ -32,7 +38,8 @@ class EvidenceFilePath(ApiModel):
 class EvidenceQuery(ApiModel):
     """Which pieces to list."""
 
-    case_id: CaseId | None = None
+    case_id: KeptFor | None = None
+    """A case, or a takedown that was made without one."""
     channel: UserName | None = None
     before: Cursor = 0
     """``next_before`` of the page before."""
@@ -55,6 +62,7 @@ class EvidencePiece(ApiModel):
     sequence: int
     """Its place in the chain."""
     case_id: str
+    """The case that it is of, or the takedown that was made without one."""
     target_kind: str
     """``channel``, ``key``, ``recording`` or ``clip``."""
     target_id: str

@@ -11,7 +11,7 @@ from streamd.doors.web.models.common import ApiModel
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.ids import IdKind, id_pattern
 from streamd.services.moderation.machine.drafts import Draft
-from streamd.services.moderation.machine.findings import Finding, FindingSource, MachineRecord
+from streamd.services.moderation.machine.findings import FindingSource, MachineRecord, PictureFinding
 from streamd.services.moderation.machine.sight import Ready
 
 
@@ -19,6 +19,19 @@ class FindingsPath(ApiModel):
     """The case in a path."""
 
     id: Annotated[str, Field(pattern=id_pattern(IdKind.CASE), examples=["case_01jqz3v5x8k2m4n6p8r0t2v4x6"])]
+
+
+class FindingPath(FindingsPath):
+    """The finding in a path."""
+
+    finding: Annotated[str, Field(pattern=id_pattern(IdKind.FINDING), examples=["fnd_01jqz3v5x8k2m4n6p8r0t2v4x6"])]
+
+
+class JudgeRequest(ApiModel):
+    """What a person makes of a finding."""
+
+    agreed: bool
+    """Whether you see what the machine found."""
 
 
 class KnownPicture(ApiModel):
@@ -83,7 +96,7 @@ class FindingAnswer(ApiModel):
     judged_at: datetime | None
 
     @classmethod
-    def of(cls, finding: Finding) -> Self:
+    def of(cls, finding: PictureFinding) -> Self:
         """The answer about a finding."""
         look, said = finding.look, finding.suggestion
         return cls(

@@ -184,6 +184,17 @@ class ChannelRecording(ApiModel):
     """Address of its page."""
 
 
+class RecordingFacts(ChannelRecording):
+    """A recording with its pictures, as everybody may see it."""
+
+    user: str
+    poster: str | None
+    """Address of a picture; null where none is drawn yet, and to strangers of a recording that not everybody may
+    watch."""
+    storyboard: str | None
+    """Address of its storyboard, WebVTT; null likewise."""
+
+
 class ChannelRecordings(ApiModel):
     """The public recordings of a channel, the newest first."""
 

@@ -16,7 +16,7 @@ from streamd.services.moderation.ids import IdKind, id_pattern
 from streamd.services.moderation.target import URL_CHARS_MAX
 
 ReportId = Annotated[str, Field(pattern=id_pattern(IdKind.REPORT))]
-DecisionId = Annotated[str, Field(pattern=f"{id_pattern(IdKind.DECISION)}|{id_pattern(IdKind.TAKEDOWN)}")]
+DecisionId = Annotated[str, Field(pattern="|".join(map(id_pattern, (IdKind.DECISION, IdKind.TAKEDOWN, IdKind.BLOCK))))]
 # A report's id, a full stop and its status token.
 APPEAL_TOKEN_LENGTH_MAX = 128
 
@@ -205,7 +205,7 @@ class AppealRequest(ApiModel):
     """A complaint about a decision."""
 
     decision: DecisionId
-    """The decision, or the takedown that it is."""
+    """The decision, or the takedown or block that it is."""
     token: Annotated[str, Field(max_length=APPEAL_TOKEN_LENGTH_MAX)]
     """The broadcaster's, from the statement of reasons, or `appeal_token` of the report."""
     text: str

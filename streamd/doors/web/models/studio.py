@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from streamd.doors.web.models.common import ApiModel
 from streamd.doors.web.models.streams import StreamFigures
 from streamd.doors.web.models.users import UserLimits
-from streamd.services.moderation.acts.block import Block
-from streamd.services.moderation.acts.takedown import Takedown
-from streamd.services.moderation.target import TargetKind
 
 # Longer than any key, so a wrong paste gets the answer that it is no key.
 SHOWN_KEY_LENGTH_MAX = 200
@@ -57,70 +54,3 @@ class StudioState(ApiModel):
     """Takedowns and blocks of the channel that hold; `decisions` tells of them."""
     attempts: list[OwnAttempt]
     """The newest first."""
-
-
-class Complaint(ApiModel):
-    """What a complaint about a decision is made with: `POST /api/v1/appeals`."""
-
-    decision: str
-    token: str
-
-
-class OwnDecision(ApiModel):
-    """What a moderator has decided about the channel, or something of it; nobody's name is told."""
-
-    id: str
-    kind: Literal["takedown", "block"]
-    target_kind: TargetKind
-    target: str
-    at: datetime
-    until: datetime | None
-    """When it ends by itself; null: it does not."""
-    restored_at: datetime | None
-    """When it was taken back; null: it holds."""
-    restore_reason: str
-    countries: list[str]
-    """Where it is not shown; none for everywhere."""
-    statement: dict[str, Any] | None
-    """Of reasons, in the schema of the DSA Transparency Database; of a block it is in the order that it follows."""
-    complaint: Complaint | None = None
-    """For whoever holds it to be wrong; null where none is taken, or it was taken back."""
-
-    @classmethod
-    def of_takedown(cls, takedown: Takedown, complaint: Complaint | None) -> OwnDecision:
-        """What is told of a takedown."""
-        return cls(
-            id=takedown.id,
-            kind="takedown",
-            target_kind=takedown.target.kind,
-            target=takedown.target.id,
-            at=takedown.made_at,
-            until=None,
-            restored_at=takedown.restored_at,
-            restore_reason=takedown.restore_reason,
-            countries=[],
-            statement=takedown.statement.as_json(),
-            complaint=complaint,
-        )
-
-    @classmethod
-    def of_block(cls, block: Block) -> OwnDecision:
-        """What is told of a block; its reason is the operators' own."""
-        return cls(
-            id=block.id,
-            kind="block",
-            target_kind=TargetKind.CHANNEL,
-            target=block.value,
-            at=block.added_at,
-            until=block.until,
-            restored_at=None,
-            restore_reason="",
-            countries=list(block.countries),
-            statement=None,
-        )
-
-
-class OwnDecisions(ApiModel):
-    """What was decided about the channel, the newest first."""
-
-    decisions: list[OwnDecision]

@@ -56,8 +56,7 @@ class StatementFields(ApiModel):
     incompatible_content_explanation: Annotated[str, Field(max_length=EXPLANATION_CHARS_MAX)] = ""
     category_specification: Words = ()
     territorial_scope: Words = ()
-    """Countries, two letters, ``EU`` or ``EEA``. What is taken down is dark everywhere: by country it is blocked, or
-    ordered."""
+    """Countries in which it is not shown (451), two letters each, ``EU`` or ``EEA``; none: it is dark everywhere."""
     source_type: Word | None = None
     source_identity: Annotated[str, Field(max_length=OTHER_CHARS_MAX)] = ""
     automated_detection: bool | Word = False
@@ -68,6 +67,7 @@ class StatementFields(ApiModel):
     content_date: date | None = None
     application_date: date | None = None
     end_date_visibility_restriction: date | None = None
+    """Its last day (UTC): it is restored when that is over. All that is decided has the same, or none."""
     end_date_service_restriction: date | None = None
     end_date_account_restriction: date | None = None
     puid: Annotated[str, Field(max_length=PUID_CHARS_MAX)] = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,8 @@ API_CACHE_CONTROL = "max-age=1"
 # Two hundred streams are 100 KB, of which the fast level leaves an eighth in a millisecond; a few are one packet.
 LIST_GZIP_LEVEL = 1
 GZIP_FROM_BYTES = 1024
+# Lists that are kept without what is blocked somewhere: as many as there are countries with an order of their own.
+NARROWED_MAX = 64
 # OBS posts some 3 KB, most of it the names of its encoders and graphics cards.
 REQUEST_BODY_BYTES_MAX = 32 * 1024
 
@@ -174,10 +177,13 @@ def public_app(
     recorded_calls: list[Operation] = []
     for desk in (vod, clips):
         recorded_calls += desk.operations() if desk is not None else ()
-    document = json.dumps(public_document([*described, *recorded_calls, obs.operation(), *of_reports]))
+    # Few ask for it, and it takes as long to make as a tenth of a second's media.
+    document = functools.cache(
+        lambda: json.dumps(public_document([*described, *recorded_calls, obs.operation(), *of_reports]))
+    )
 
     async def openapi(_: web.Request) -> web.Response:
-        return web.json_response(text=document, headers=_CORS)
+        return web.json_response(text=document(), headers=_CORS)
 
     app.router.add_get("/api/v1/openapi.json", openapi)
     if key_set is not None:
@@ -238,6 +244,9 @@ class PublicApi:
         self._list = Described(clock)
         self._packed = (b"", b"")
         self._rooted = ("", b"", b"")
+        # The list without what is blocked somewhere, by what is left out of it.
+        self._narrowed_of = b""
+        self._narrowed: dict[frozenset[str], bytes] = {}
         self._has_posters = has_posters
         self._past_of = past_of
         self._root = root
@@ -281,7 +290,8 @@ class PublicApi:
     async def list_streams(self, request: web.Request) -> web.Response:
         """List the listed channels that can be watched now, the first that went live first.
 
-        There are none where the server has no list (``[http] list = false``).
+        There are none where the server has no list (``[http] list = false``). What is not shown where you are (451) is
+        left out.
         """
         listed = self._channels.listed() if self._has_list else ()
         channels = [channel for channel in listed if channel.presentation is not None]
@@ -289,13 +299,19 @@ class PublicApi:
             [(channel.name, self._channels.policy(channel.name)) for channel in channels],
             lambda: json.dumps({"streams": [self._describe(channel, self._root) for channel in channels]}).encode(),
         )
+        headers = _CORS | {hdrs.VARY: hdrs.ACCEPT_ENCODING}
+        gate = self._channels.gate
+        if gate is not None and gate.is_blocking:
+            # A cache in front must not give the one what the other was told.
+            headers[hdrs.CACHE_CONTROL] = f"private, {API_CACHE_CONTROL}"
+            names = [channel.name for channel in channels]
+            body = self._without(body, gate.view_blocks.blocked_among(names, visitor_of(request).address))
         root = root_of(request, self._root)
         if root != self._root:
             # Under the path of a proxy: the same description with other addresses, for those who come that way.
             if self._rooted[:2] != (root, body):
                 self._rooted = root, body, _rebased(body, root)
             body = self._rooted[2]
-        headers = _CORS | {hdrs.VARY: hdrs.ACCEPT_ENCODING}
         if accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")) and len(body) >= GZIP_FROM_BYTES:
             # Packed once for all who ask for this description.
             if self._packed[0] is not body:
@@ -303,6 +319,18 @@ class PublicApi:
             body = self._packed[1]
             headers[hdrs.CONTENT_ENCODING] = "gzip"
         return web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
+
+    def _without(self, body: bytes, blocked: frozenset[str]) -> bytes:
+        """The list without what is not shown where whoever asks is; made once for all who are there."""
+        if not blocked:
+            return body
+        if self._narrowed_of is not body or len(self._narrowed) >= NARROWED_MAX:
+            self._narrowed_of, self._narrowed = body, {}
+        found = self._narrowed.get(blocked)
+        if found is None:
+            shown = [each for each in json.loads(body)["streams"] if each["name"] not in blocked]
+            found = self._narrowed[blocked] = json.dumps({"streams": shown}).encode()
+        return found
 
     async def get_stream(self, request: web.Request) -> web.Response:
         """Show a channel, or say why it cannot be watched: 404 not live, 410 taken down.

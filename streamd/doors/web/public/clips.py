@@ -1,7 +1,7 @@
 """Clips for viewers: ``/vod/{clip id}/…`` as HLS and as one MP4, and a call by which they make some of their own.
 
 The media of a clip is ranges of the files of its recording, which are sent under the clip's name: its address says
-nothing of the recording, and gives nothing of it but the clip. What may be seen of the recording is decided with each
+nothing of the recording, and gives nothing of it but the clip. Access to the recording is decided with each
 request: a clip of one that is deleted or of a suspended user is gone with it, and one of a private recording is none.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from streamd.services.recording.records import RecordingRecord
 
 HOUR_S: Final = 3600.0
-# What the index has said of a clip holds for a moment, as with recordings; a clip is up to 20 kB.
+# The index's answer about a clip holds for a moment, as with recordings; a clip is up to 20 kB.
 KNOWN_S: Final = 1.0
 KNOWN_MAX: Final = 256
 LOOK_UPS_MAX: Final = 16
@@ -150,7 +150,8 @@ class ClipRoutes:
         if isinstance(found, HTTPStatus):
             return _absent(found)
         self._vod.check_blocked(request, found[1])
-        return answer(ClipFacts.of(found[0]), headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE})
+        shown = ClipFacts.of(found[0], self._vod.root_of(request))
+        return answer(shown, headers={**PUBLIC_HEADERS, hdrs.CACHE_CONTROL: OPEN_CACHE})
 
     async def _get_index(self, request: web.Request) -> web.StreamResponse:
         """The multivariant playlist."""
@@ -244,7 +245,8 @@ class ClipRoutes:
                 headers={hdrs.RETRY_AFTER: str(round(HOUR_S / max(self._per_hour, 1)))},
             )
         clip = await self._clips.make(record, asked.times, asked.title, Actor(VIEWER, address))
-        return answer(ClipFacts.of(clip), status=201, headers={hdrs.LOCATION: f"/api/v1/clips/{clip.id}"})
+        root = self._vod.root_of(request)
+        return answer(ClipFacts.of(clip, root), status=201, headers={hdrs.LOCATION: f"{root}/api/v1/clips/{clip.id}"})
 
     # -- inside -------------------------------------------------------------------------------------
 
@@ -286,7 +288,7 @@ class ClipRoutes:
             StoreUnavailableError: It could not be asked, or is asked too much.
         """
         if self._edits != self._recorder.index.edits:
-            # What somebody has deleted is gone at once.
+            # A clip that somebody has deleted is gone at once.
             self._edits = self._recorder.index.edits
             self._known.clear()
         known_at, clip = self._known.get(clip_id, (float("-inf"), None))

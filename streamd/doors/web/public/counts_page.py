@@ -1,4 +1,4 @@
-"""What the public can count, as HTML that needs no script: figures, charts and tables.
+"""The figures that the public can count, as HTML that needs no script: charts and tables.
 
 A chart is one SVG in the page; every number in it stands in a table, too.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
-# What a table of days shows: acts, by the public's name of them.
+# Columns of a table of days: acts, by the public's name of them.
 COLUMNS: Final = (
     ("reports", "Reports"),
     ("takedowns", "Takedowns"),

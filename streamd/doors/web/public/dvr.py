@@ -263,7 +263,7 @@ class DvrRoutes:
             return ""
         gate = self._entrance.gate
         if past.id in gate.policies.rules:
-            # What is decided for the recording alone is shown there.
+            # A policy of the recording alone is shown there.
             return ""
         return f"~{gate.lend(viewing, past.id)}/"
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from streamd.services.playback.visitor import Visitor
 
 NO_STORE: Final = "no-store"
-# What the address has of a token is told to nobody, our own server included.
+# The token in the address is told to nobody, our own server included.
 _QUIET: Final = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 # A form of ours has one.
@@ -97,7 +97,7 @@ class LockedPages:
         """
         visitor = visitor_of(request)
         if not is_embedded:
-            # Whoever leads here with a link shows nothing; the page is in nobody's frame.
+            # A link to here shows nothing; the page is in nobody's frame.
             visitor = visitor._replace(referrer="")
         headers = (EMBED_HEADERS if is_embedded else PAGE_HEADERS) | _QUIET
         try:
@@ -216,7 +216,8 @@ async def _typed(request: web.Request) -> str:
         fields = parse_qs((await request.read()).decode("ascii"), strict_parsing=True, max_num_fields=FIELDS_MAX)
     except ValueError:
         return ""
-    return fields.get(_FIELD, [""])[0]
+    typed = fields.get(_FIELD, [])
+    return typed[0] if len(typed) == 1 else ""
 
 
 def cookie_name(subject: str, *, is_tls: bool) -> str:

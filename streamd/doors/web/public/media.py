@@ -84,9 +84,9 @@ class MediaRoutes:
         self._gate = channels.gate
         self._web_entrance = entrance
         self._entrance: Entrance | None = None
-        # What goes on for viewers who were let in by nothing, with its channel.
+        # Answers that go on for viewers who were let in by nothing, with their channel.
         self._strangers: dict[Cut, str] = {}
-        # What goes on for all, with its channel and the viewer's address.
+        # Answers that go on for all, with their channel and the viewer's address.
         self._going: dict[Cut, tuple[str, str]] = {}
         if channels.gate is not None:
             self._entrance = Entrance(channels, channels.gate)
@@ -163,7 +163,7 @@ class MediaRoutes:
                     left_s = max(0.0, deadline - self._clock.monotonic())
                     in_time = await found.waiters.wait(found.awaited, left_s, source)
                     found = self._lookup.ask(request, timed_out=not in_time, source=source)
-        self._metrics.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
+        self._metrics.viewing.blocked_request_seconds.observe(self._clock.monotonic() - started_at)
         if cut.refusal is not None:
             assert self._gate is not None
             return refusal_answer(self._gate.refused(cut.refusal), request.method)
@@ -274,7 +274,7 @@ class MediaRoutes:
                     await asyncio.wait_for(is_ended.wait(), LOOK_INTERVAL_S)
 
     def _count(self, kind: str, answer: Answer) -> None:
-        self._metrics.http_responses_total.labels(kind.lower(), str(answer.status.value)).inc()
+        self._metrics.viewing.http_responses_total.labels(kind.lower(), str(answer.status.value)).inc()
 
     async def _write(self, request: web.Request, answer: Answer, *, closes: bool = False) -> web.StreamResponse:
         timeouts = self.timeouts
@@ -293,7 +293,7 @@ class MediaRoutes:
                     # A viewer that takes no bytes is closed; a slow one is served at its pace.
                     async with asyncio.timeout(timeouts.viewer_write_timeout_s):
                         await response.write(piece)
-                    self._metrics.http_egress_bytes_total.inc(len(piece))
+                    self._metrics.viewing.http_egress_bytes_total.inc(len(piece))
                 await response.write_eof()
         except TimeoutError:
             if request.transport is not None:

@@ -1,4 +1,4 @@
-"""What moderators have decided about a broadcaster's channel, with the reasons, for their studio.
+"""The decisions of moderators about a broadcaster's channel, with the reasons, for their studio.
 
 Spec: Regulation (EU) 2022/2065 article 17: whoever is restricted is told so, why, and how to complain.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamd.doors.web.models.studio import Complaint, OwnDecision, OwnDecisions
+from streamd.doors.web.models.own_decisions import Complaint, OwnDecision, OwnDecisions
 
 if TYPE_CHECKING:
     from streamd.services.moderation.acts.enforcement import Enforcement
@@ -33,7 +33,7 @@ class OwnDecisionDesk:
 
     def count(self, user: str) -> int:
         """How many takedowns and blocks of a channel hold; nothing is read for that."""
-        return len(self._takedowns.standing_of(user)) + len(self._blocks.of_channel(user))
+        return len(self._takedowns.standing_of(user)) + len(self._blocks.held.of_channel(user))
 
     async def page(self, user: str) -> OwnDecisions:
         """The decisions about a channel, the newest first.
@@ -43,13 +43,19 @@ class OwnDecisionDesk:
         """
         page = await self._takedowns.page(channel=user, limit=DECISIONS_MAX)
         found = [OwnDecision.of_takedown(each, self._complaint(each)) for each in page.items]
-        found += [OwnDecision.of_block(block) for block in self._blocks.of_channel(user)[-DECISIONS_MAX:]]
+        found += [
+            OwnDecision.of_block(block, self._complaint_about(block.id))
+            for block in self._blocks.held.of_channel(user)[-DECISIONS_MAX:]
+        ]
         found.sort(key=lambda decision: decision.at, reverse=True)
         return OwnDecisions(decisions=found)
 
     def _complaint(self, takedown: Takedown) -> Complaint | None:
         """What a complaint about a takedown is made with, where it stands."""
-        if self._appeals is None or takedown.restored_at is not None:
+        return None if takedown.restored_at is not None else self._complaint_about(takedown.id)
+
+    def _complaint_about(self, act_id: str) -> Complaint | None:
+        if self._appeals is None:
             return None
-        # A takedown is named, whatever it decides: it has a case at the latest when somebody complains.
-        return Complaint(decision=takedown.id, token=self._appeals.token_for(takedown.id))
+        # A takedown or block is named, whatever it decides: it has a case at the latest when somebody complains.
+        return Complaint(decision=act_id, token=self._appeals.token_for(act_id))

@@ -56,6 +56,7 @@ PLAYER_MODULES: Final = (
     "native_engine.js",
     "page_state.js",
     "past_bar.js",
+    "player_frame.js",
     "playback.js",
     "progress.js",
     "push_engine.js",
@@ -75,6 +76,7 @@ VOD_MODULES: Final = (
     "base.js",
     "clip_button.js",
     "dom.js",
+    "player_frame.js",
     "recorded_controls.js",
     "report_address.js",
     "report_button.js",
@@ -270,7 +272,7 @@ class Pages:
         )
 
     def _report_button(self, root: str, name: str) -> str:
-        """What a viewer reports by; without scripts it leads to the page for it."""
+        """The button that reports; without scripts it leads to the page for it."""
         if not self._takes_reports:
             return ""
         return self.files.fill("report_button", root, name=name).strip()

@@ -86,9 +86,9 @@ class PiecewiseAnswers:
             locked: What is asked of the gate: the name that may be locked, and its owner's; empty for none.
             is_gone: Says before each piece whether nobody may see it any more.
         """
-        # What was blocked before is looked at with the first piece: much may have been, since the viewer was let in.
+        # Earlier blocks are looked at with the first piece: there may be many since the viewer was let in.
         viewing, blocks = request.get(VIEWING), 0
-        self._metrics.http_responses_total.labels(self._kind, str(response.status)).inc()
+        self._metrics.viewing.http_responses_total.labels(self._kind, str(response.status)).inc()
         async with contextlib.aclosing(pieces):
             await response.prepare(request)
             if request.method == "HEAD":
@@ -110,7 +110,7 @@ class PiecewiseAnswers:
                     async with asyncio.timeout(write_timeout_s):
                         await response.write(piece)
                     self._watched.note(recording_id)
-                    self._metrics.http_egress_bytes_total.inc(len(piece))
+                    self._metrics.viewing.http_egress_bytes_total.inc(len(piece))
                 await response.write_eof()
             except (TimeoutError, OSError, StorageError):
                 # The viewer is gone, or the file, or the bucket: with a length that was promised, only the end of the
@@ -130,7 +130,7 @@ class PiecewiseAnswers:
 
 
 def answered_range(request: web.Request, size_bytes: int, headers: dict[str, str]) -> tuple[int, int, HTTPStatus]:
-    """What is to be sent of something, and with which status.
+    """The part of a file or text that is to be sent, and with which status.
 
     Args:
         request: The request.

@@ -62,9 +62,9 @@ class PosterRoutes:
 
     async def _get(self, request: web.Request) -> web.Response:
         response = await self._find(request)
-        self._metrics.http_responses_total.labels("poster", str(response.status)).inc()
+        self._metrics.viewing.http_responses_total.labels("poster", str(response.status)).inc()
         if request.method == "GET":
-            self._metrics.http_egress_bytes_total.inc(response.content_length or 0)
+            self._metrics.viewing.http_egress_bytes_total.inc(response.content_length or 0)
         return response
 
     async def _find(self, request: web.Request) -> web.Response:

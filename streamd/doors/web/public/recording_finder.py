@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from streamd.services.recording.index import RecordingIndex
     from streamd.services.recording.records import RecordingRecord
 
-# What the index has said of a recording holds for a moment: a player asks for a segment every other second.
+# The index's answer about a recording holds for a moment: a player asks for a segment every other second.
 KNOWN_S: Final = 1.0
 KNOWN_MAX: Final = 1024
-# The index is asked for so many recordings at once: who tries thousands of ids keeps nobody's key from being looked up.
+# The index is asked for so many recordings at once: a peer that tries thousands of ids holds up nobody's key.
 LOOK_UPS_MAX: Final = 32
 
 
@@ -58,7 +58,7 @@ class RecordingFinder:
         if not is_recording_id(recording_id):
             return HTTPStatus.NOT_FOUND
         if self._edits != self._index.edits:
-            # What somebody has deleted or made private is so at once.
+            # A recording that somebody has deleted or made private is so at once.
             self._edits = self._index.edits
             self._known.clear()
         known_at, record = self._known.get(recording_id, (float("-inf"), None))

@@ -20,6 +20,7 @@ from streamd.doors.web.models.reports import (
     StatusQuery,
 )
 from streamd.doors.web.openapi import Operation
+from streamd.doors.web.public.forwarded import root_of
 from streamd.services.moderation.ids import reference_of
 
 if TYPE_CHECKING:
@@ -38,9 +39,11 @@ class ReportRoutes:
     Args:
         moderation: The server's.
         menu: What can be reported, in all languages.
+        root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
     """
 
-    def __init__(self, moderation: Moderation, menu: ReportMenu) -> None:
+    def __init__(self, moderation: Moderation, menu: ReportMenu, root: str = "") -> None:
+        self._root = root
         self._moderation = moderation
         self._menu = menu
 
@@ -112,7 +115,7 @@ class ReportRoutes:
             flagger=flagger,
             viewers=moderation.subjects.viewers_of(target) if target is not None else 0,
         )
-        page = f"/report/status/{receipt.id}?token={receipt.status_token}"
+        page = f"{root_of(request, self._root)}/report/status/{receipt.id}?token={receipt.status_token}"
         shown = ReportReceipt(id=receipt.id, reference=receipt.reference, status_token=receipt.status_token, page=page)
         return answer(shown, status=202)
 

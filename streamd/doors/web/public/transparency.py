@@ -1,4 +1,4 @@
-"""What the public can count, and where it can write to: ``/transparency``, its files, and ``/legal``.
+"""The public's figures and the operator's address: ``/transparency``, its files, and ``/legal``.
 
 Everything is answered from memory: no request asks the database. A page is made once for all who ask, until a count
 changes.

@@ -19,8 +19,9 @@ from aiohttp import hdrs, web
 from streamd.doors.delivery.byte_range import UnsatisfiableRangeError
 from streamd.doors.delivery.decide import accepts_gzip
 from streamd.doors.delivery.entrance import ticketed
-from streamd.doors.web.models.recordings import RecordingPath
+from streamd.doors.web.models.recordings import RecordingFacts, RecordingPath
 from streamd.doors.web.openapi import Operation
+from streamd.doors.web.public.forwarded import root_of
 from streamd.doors.web.public.piecewise import (
     MP4_TYPE,
     PIECE_BYTES,
@@ -43,7 +44,6 @@ from streamd.services.recording.folder import (
     THUMBNAIL_NAME,
     THUMBNAILS_PATH,
 )
-from streamd.services.storage.faults import StorageFault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -89,6 +89,7 @@ class VodRoutes:
         timeouts: Times after which a viewer's connection is closed; asked for with each answer.
         stored: Recordings in the bucket; None where there is none.
         entrance: Asks who may watch; None: everybody.
+        root: Path of the viewers' URL of this server, without a slash at the end: addresses begin with it.
     """
 
     def __init__(
@@ -102,7 +103,9 @@ class VodRoutes:
         timeouts: Callable[[], MediaTimeouts],
         stored: StoredRecordings | None = None,
         entrance: WebEntrance | None = None,
+        root: str = "",
     ) -> None:
+        self._root = root
         self._entrance = entrance
         self._recorder = recorder
         self._playlists = RecordedPlaylists(recorder.read)
@@ -131,10 +134,14 @@ class VodRoutes:
         """Its calls, with input, answer and errors."""
         return [
             Operation(
-                "GET", "/api/v1/recordings/{id}", self.get_recording, None,
+                "GET", "/api/v1/recordings/{id}", self.get_recording, RecordingFacts,
                 path_model=RecordingPath, problems=(410, 503), plain_problems=(451,), needs_token=False,
             )
         ]  # fmt: skip
+
+    def root_of(self, request: web.Request) -> str:
+        """The path at which whoever asks reaches the server, without a slash at the end."""
+        return root_of(request, self._root)
 
     async def find(self, recording_id: str) -> RecordingRecord | HTTPStatus:
         """A recording that the public may see, or why there is none."""
@@ -178,7 +185,8 @@ class VodRoutes:
             return absent(record)
         self.check_blocked(request, record)
         is_locked = is_for_some = self._is_locked(record)
-        at = f"/vod/{record.id}"
+        root = self.root_of(request)
+        at = f"{root}/vod/{record.id}"
         if is_locked and self._entrance is not None and (ticket := request.headers.get(TICKET_FIELD, "")):
             visitor = visitor_of(request)
             gate = self._entrance.gate
@@ -192,9 +200,9 @@ class VodRoutes:
             "title": record.title,
             "started_at": record.started_at.isoformat(timespec="milliseconds"),
             "duration_s": record.duration_ms / 1000,
-            "playlist": f"/vod/{record.id}/{INDEX_NAME}",
-            "mp4": f"/vod/{record.id}.mp4",
-            "watch": f"/watch/vod/{record.id}",
+            "playlist": f"{root}/vod/{record.id}/{INDEX_NAME}",
+            "mp4": f"{root}/vod/{record.id}.mp4",
+            "watch": f"{root}/watch/vod/{record.id}",
             # Of a recording that has ended, and whose pictures are drawn.
             "poster": f"{at}/poster.jpg" if THUMBNAIL_NAME in drawn and not is_locked else None,
             "storyboard": f"{at}/{STORYBOARD_NAME}" if STORYBOARD_NAME in drawn and not is_locked else None,
@@ -273,7 +281,7 @@ class VodRoutes:
     async def _get_mp4(self, request: web.Request) -> web.StreamResponse:
         """The CMAF header and all media of a variant, one behind the other: a fragmented MP4.
 
-        What was recorded has the times of the live stream; the header has players show it from 0 on.
+        A recording has the times of the live stream; the header has players show it from 0 on.
         """
         record = await self.seen(request)
         variant = request.query.get("variant", "main")
@@ -484,7 +492,7 @@ def _elsewhere(address: str, *, is_locked: bool) -> web.Response:
 
 def unreadable(exc: Exception) -> web.Response:
     """The answer where a recording's files are not to be had."""
-    if isinstance(exc, StorageError) and exc.reason != StorageFault.MISSING:
+    if isinstance(exc, StorageError) and not exc.is_missing:
         more: dict[str, str] = {hdrs.RETRY_AFTER: RETRY_AFTER_S}
         return absent(HTTPStatus.SERVICE_UNAVAILABLE, "This recording cannot be read at the moment.", more)
     return absent(HTTPStatus.NOT_FOUND)

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from streamd.doors.delivery.entrance import refusal_answer, token_of
 from streamd.doors.delivery.http_request import split_target
 from streamd.errors import PlaybackRefusedError
+from streamd.services.playback.claims import Audience
 from streamd.services.playback.grounds import HOOK_KEY
 from streamd.services.playback.policy import Policy
 from streamd.services.playback.refusal import Refusal
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-    from streamd.services.playback.claims import Audience
     from streamd.services.playback.gate import PlaybackGate
     from streamd.services.playback.hook import ViewerHook
     from streamd.services.playback.viewing import Viewing
@@ -84,7 +84,9 @@ class WebEntrance:
             return gate.enter(
                 subject, ticket, wanted, visitor.address, visitor.user_agent, watches=watches, owner=owner
             )
-        return await self.admit(subject, query, wanted, visitor, owner=owner)
+        # One MP4 is many requests, each with the token or to be asked about.
+        is_piece = not watches
+        return await self.admit(subject, query, wanted, visitor, owner=owner, is_piece=is_piece)
 
     def check_still(self, viewing: Viewing | None, subject: str, owner: str = "") -> None:
         """See that a viewer who was let in a while ago may still watch.
@@ -104,8 +106,17 @@ class WebEntrance:
         elif not viewing.lasts():
             raise gate.refused(viewing.refusal or Refusal.EXPIRED)
 
-    async def admit(self, subject: str, query: str, wanted: Audience, visitor: Visitor, *, owner: str = "") -> Viewing:
-        """Let a viewer in by the token in a query, or on the service's word; see ``let_in``."""
+    async def admit(
+        self,
+        subject: str,
+        query: str,
+        wanted: Audience,
+        visitor: Visitor,
+        *,
+        owner: str = "",
+        is_piece: bool = False,
+    ) -> Viewing:
+        """Let a viewer in by the token in a query, or on the service's word; see ``let_in`` and the gate's."""
         gate = self.gate
         token = token_of(query)
         policy = gate.policies.of(subject, owner)
@@ -121,11 +132,19 @@ class WebEntrance:
                 # The word is from before all that was given out was withdrawn.
                 raise gate.refused(Refusal.REVOKED)
             return gate.admit_by(
-                HOOK_KEY, subject, visitor, owner=owner, viewers_max=verdict.viewers_max, ttl_s=verdict.ttl_s
+                HOOK_KEY,
+                subject,
+                visitor,
+                owner=owner,
+                shown=token or rest,
+                viewers_max=verdict.viewers_max,
+                ttl_s=verdict.ttl_s,
+                is_piece=is_piece,
+                counts=wanted is Audience.VIDEO,
             )
         if not token:
             raise gate.refused(Refusal.PASSWORD if policy is Policy.PASSWORD else Refusal.NO_TOKEN)
-        return gate.admit(subject, token, wanted, visitor, owner=owner)
+        return gate.admit(subject, token, wanted, visitor, owner=owner, is_piece=is_piece)
 
 
 def visitor_of(request: web.Request) -> Visitor:

@@ -1,4 +1,4 @@
-// What follows when a player is over. The page tells this how playing went, and is told what to show and how long to
+// The next step when a player is over. The page tells this how playing went, and is told what to show and how long to
 // wait before it looks for the channel again.
 
 import { MESSAGES } from "./page_state.js";

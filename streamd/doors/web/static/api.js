@@ -1,4 +1,4 @@
-// What the pages ask the server: the public JSON, gently.
+// Questions of the pages to the server: the public JSON, gently.
 
 import { mediaOn, on, TICKET_FIELDS } from "./base.js";
 

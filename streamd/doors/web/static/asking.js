@@ -4,7 +4,7 @@
 import { element, setText } from "./dom.js";
 
 /**
- * What to tell of something that was thrown.
+ * The words for something that was thrown.
  *
  * @param {unknown} thrown
  */
@@ -44,13 +44,17 @@ function field(label, control, hint) {
 }
 
 /**
+ * A line of text, without the spaces around it; a password is what was typed.
+ *
  * @param {string} label
  * @param {{hint?: string, [attribute: string]: unknown}} options the rest are attributes of the <input>
  * @returns {Field}
  */
 export function textField(label, { hint, ...attributes } = {}) {
   const control = element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
-  return { row: field(label, control, hint), value: () => control.value.trim() };
+  // Viewers type it into a form that takes it as it is, and so does the command.
+  const isPassword = attributes.type === "password";
+  return { row: field(label, control, hint), value: () => (isPassword ? control.value : control.value.trim()) };
 }
 
 /**
@@ -137,7 +141,7 @@ export function ask({ title, body = [], fields = [], confirm, isDangerous = fals
     });
     const dialog = open(title, form);
     dialog.addEventListener("close", () => resolve(undefined));
-    // What cannot be undone is not done by pressing Enter once too often.
+    // An act that cannot be undone is not done by pressing Enter once too often.
     if (isDangerous && fields.length === 0) cancel.focus();
   });
 }

@@ -8,11 +8,11 @@ import { hasPicture } from "./viewer_format.js";
 // While it plays: for the viewers' number, and to learn of an end that the playlist did not tell.
 const PLAYING_POLL_MS = 15_000;
 const TICK_MS = 500;
-// What arrived so lately shows that the broadcaster is there.
+// A part that arrived so lately shows that the broadcaster is there.
 const ARRIVED_MS = 1_500;
 // A picture that has a format the browser does not know stays away while the sound plays.
 const PICTURE_LATE_MS = 3_000;
-// Whoever pauses this long comes back to the live edge; meanwhile nothing is loaded.
+// A viewer who pauses this long comes back to the live edge; meanwhile nothing is loaded.
 const PAUSE_STOPS_LOADING_MS = 30_000;
 
 const WAITING = "Waiting for the broadcaster…";
@@ -77,7 +77,7 @@ export class Broadcast {
       else if (failure?.status === 410) this.#end("gone");
       else this.#end("failed", failure?.reason);
     });
-    // Whoever is in the past wants to be behind.
+    // A viewer in the past wants to be behind.
     this.#wantsLive = !this.#engine.isPast;
     const now = performance.now();
     this.#stall = new StallWatch(now, video.currentTime);
@@ -179,7 +179,7 @@ export class Broadcast {
     return this.#playedSince > 0;
   }
 
-  /** What the server says while it plays. */
+  /** The server's word while it plays. */
   async #ask() {
     if (this.#isAsking) return;
     this.#isAsking = true;
@@ -255,7 +255,7 @@ export class Broadcast {
     }
   }
 
-  /** What is measured, in the attributes that watch.js lists. */
+  /** Show the measurements, in the attributes that watch.js lists. */
   #publish() {
     const { latency, ingestLatency, isLowLatency, isAtLive } = this.#engine;
     /** @type {(name: string, seconds: number) => void} */

@@ -1,4 +1,4 @@
-// What a channel has recorded, under its player: there is something to see also while it is off the air.
+// The recordings of a channel, under its player: there is something to see also while it is off the air.
 
 import { on, TICKET_FIELDS } from "./base.js";
 import { byId, element, setText } from "./dom.js";
@@ -84,7 +84,7 @@ export class ChannelRecordings {
     this.#isAsking = false;
     if (page === "gone") return this.#hide();
     if (page) {
-      // Whoever has asked for more keeps what stands behind the first page.
+      // A reader who has asked for more keeps the rows behind the first page.
       const last = page.recordings.at(-1)?.id ?? "";
       const rest = page.next_before === null ? [] : this.#shown.filter(({ id }) => id < last);
       if (rest.length === 0) this.#next = page.next_before;
@@ -130,7 +130,7 @@ export class ChannelRecordings {
     byId("recordings-more").hidden = this.#next === null;
     const isEmpty = recordings.length === 0;
     byId("recordings-empty").hidden = !isEmpty;
-    // Whoever watches has something to see; whoever waits is told that there is nothing else.
+    // A viewer who watches has something to see; one who waits is told that there is nothing else.
     this.#section.hidden = isEmpty && body.dataset.state !== "offline" && body.dataset.state !== "ended";
   }
 

@@ -4,8 +4,9 @@ import { on, TICKET_FIELDS } from "./base.js";
 import { byId, element, setText } from "./dom.js";
 
 const REQUEST_TIMEOUT_MS = 10_000;
-/** What a viewer has seen when they reach for the button. */
+/** The last seconds before a viewer reaches for the button. */
 export const CLIP_S = 30;
+const NOTHING = "No clip was made: press it again once it plays.";
 
 /**
  * Wire the button.
@@ -20,6 +21,7 @@ export function wireClipButton(asked) {
   button.hidden = false;
   button.addEventListener("click", async () => {
     const clip = asked();
+    setText(told, clip ? "" : NOTHING);
     if (!clip) return;
     button.disabled = true;
     try {

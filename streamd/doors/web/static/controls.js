@@ -1,9 +1,9 @@
 // The player's buttons, keys and pointer. It knows the <video> and the page's two hooks, not how media comes.
 
 import { byId } from "./dom.js";
+import { wireFrame } from "./player_frame.js";
 import { keep, recall } from "./storage.js";
 
-const IDLE_MS = 3_000;
 const SEEK_S = 5;
 const VOLUME_STEP = 0.05;
 const SOUND_SETTING = "streamd.sound";
@@ -101,12 +101,7 @@ export function wireControls(player, video, hooks) {
     else hooks.goBack(Math.max(ranges.start(0), target));
   }
 
-  function toggleFullscreen() {
-    if (document.fullscreenElement) document.exitFullscreen();
-    else if (player.requestFullscreen) player.requestFullscreen();
-    // iPhone knows full screen for a <video> alone.
-    else video.webkitEnterFullscreen?.();
-  }
+  const { toggleFullscreen, wake } = wireFrame(player, video);
 
   async function togglePip() {
     try {
@@ -158,7 +153,7 @@ export function wireControls(player, video, hooks) {
     const action = keys[key];
     if (!action) return;
     const focused = event.target instanceof Element ? event.target : document.body;
-    // What has the focus keeps its own keys: text all, the slider its arrows, buttons and links the space bar.
+    // An element with the focus keeps its own keys: text all, the slider its arrows, buttons and links the space bar.
     if (focused.matches("[type=text]")) return;
     if (focused.matches("input") && key.startsWith("Arrow")) return;
     if (focused.matches("button, a, summary") && key === " ") return;
@@ -179,7 +174,6 @@ export function wireControls(player, video, hooks) {
     hooks.goLive();
     if (video.paused) play();
   });
-  byId("fullscreen").addEventListener("click", toggleFullscreen);
   byId("captions").addEventListener("click", toggleCaptions);
   for (const name of ["addtrack", "removetrack"]) video.textTracks.addEventListener(name, showCaptions);
   byId("pip").hidden = !document.pictureInPictureEnabled;
@@ -201,37 +195,12 @@ export function wireControls(player, video, hooks) {
   video.addEventListener("volumechange", showSound);
   video.addEventListener("play", showPlaying);
   video.addEventListener("pause", showPlaying);
-  document.addEventListener("fullscreenchange", () => {
-    const isFull = document.fullscreenElement !== null;
-    player.dataset.full = String(isFull);
-    byId("fullscreen").setAttribute("aria-label", isFull ? "Leave full screen" : "Full screen");
-  });
-
-  // The controls leave when nobody moves; CSS keeps them while paused or under the keyboard's focus.
-  let idleTimer = 0;
-  function wake() {
-    clearTimeout(idleTimer);
-    delete player.dataset.idle;
-    idleTimer = setTimeout(() => {
-      player.dataset.idle = "";
-    }, IDLE_MS);
-  }
-  video.addEventListener("playing", wake);
-  player.addEventListener("pointermove", wake);
-  player.addEventListener("pointerdown", wake);
-  player.addEventListener("focusin", wake);
   player.addEventListener("pointerleave", (event) => {
     if (event.pointerType === "mouse") player.dataset.idle = "";
   });
   // A mouse toggles by clicking the picture; a finger only wants to see the controls.
   video.addEventListener("click", (event) => {
     if (event.pointerType === "mouse") toggle();
-  });
-  video.addEventListener("dblclick", toggleFullscreen);
-
-  // A picture in portrait is not shown as a stripe in a landscape box.
-  video.addEventListener("resize", () => {
-    if (video.videoWidth > 0) player.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
   });
 
   showSound();

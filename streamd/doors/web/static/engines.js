@@ -5,7 +5,7 @@
 //                                   is over too, it does not know
 //   "failed", {reason, status}      it stopped for good; reason is "network", "media" or "format", and
 //                                   status the HTTP status behind it, where there is one
-// What follows from that is the page's to decide.
+// The page decides what follows from that.
 
 import { HlsEngine } from "./hls_engine.js";
 import { NativeEngine } from "./native_engine.js";

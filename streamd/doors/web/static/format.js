@@ -127,7 +127,7 @@ export function viewersByProtocol(byProtocol) {
 }
 
 /**
- * What is said of a picture: "1080p60", or that there is none.
+ * The words for a picture: "1080p60", or that there is none.
  *
  * @param {StreamFigures} stream
  */

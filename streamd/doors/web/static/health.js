@@ -25,7 +25,7 @@ export class HealthBadge {
   }
 }
 
-/** What is wrong, and what to change. */
+/** A fault, and the change that mends it. */
 export class Findings {
   root = element("ul", { class: "findings" });
   #list = new KeyedList(

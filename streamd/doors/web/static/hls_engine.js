@@ -38,7 +38,7 @@ function continuousCaptions(TimelineController) {
     onFragLoading(event, data) {
       const { frag, part } = data;
       const follows = frag.cc === this.lastCc && frag.sn === this.lastSn && part?.index === this.lastPartIndex + 1;
-      // What it compares with: the next segment follows, too.
+      // The number that it compares with: the next segment follows, too.
       if (follows && frag.type === "main") this.lastSn = frag.sn - 1;
       super.onFragLoading(event, data);
     }
@@ -281,7 +281,7 @@ export class HlsEngine {
   chooseQuality(name) {
     const level = this.#names.indexOf(name);
     if (!this.#hls || this.#hls.levels.length < 2) return;
-    // What is in the buffer of another quality is replaced; before there is any, the first load is of this one.
+    // Media of another quality in the buffer is replaced; before there is any, the first load is of this one.
     if (this.#video.buffered.length > 0) this.#hls.nextLevel = level;
     else this.#hls.loadLevel = level;
   }

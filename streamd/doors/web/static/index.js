@@ -109,7 +109,7 @@ function show() {
   }
 }
 
-/** What is looked for is another thing: from its first card on. */
+/** The search is another one: from its first card on. */
 function showAnew() {
   shownMax = CARDS_PAGE;
   show();
@@ -121,7 +121,7 @@ more.addEventListener("click", () => {
   const first = cards.children.length;
   shownMax += CARDS_PAGE;
   show();
-  // Whoever goes through them by the keyboard goes on with the first of those that came.
+  // A viewer who goes through them by the keyboard goes on with the first of those that came.
   cards.children[first]?.querySelector("a")?.focus({ preventScroll: true });
 });
 

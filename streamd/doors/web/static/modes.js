@@ -5,7 +5,7 @@ import { QualityMenu } from "./quality.js";
 import { keep, recall } from "./storage.js";
 
 const MODE_SETTING = "streamd.mode";
-// What is played where the viewer has not chosen, or the choice does not play. LL-HLS first: it comes through caches,
+// The order where the viewer has not chosen, or the choice does not play. LL-HLS first: it comes through caches,
 // and a network that is late by a second makes it stall no more than the page's other ways. One connection with 0.4 s
 // of media in hand is for those who ask for it.
 /** @type {Mode[]} */
@@ -61,7 +61,7 @@ export class ModeMenu {
     });
     this.#menu.addEventListener("keydown", (event) => this.#onKey(event));
     for (const item of this.#items) item.addEventListener("click", () => this.#choose(modeOf(item)));
-    // Whoever goes elsewhere, by pointer or by Tab, is done with it.
+    // A viewer who goes elsewhere, by pointer or by Tab, is done with it.
     const leave = ({ target }) => {
       if (!this.#menu.hidden && !this.#menu.contains(target) && !this.#button.contains(target))
         this.#menu.hidden = true;

@@ -1,4 +1,4 @@
-// What more than one engine goes by.
+// Rules that more than one engine goes by.
 
 // More of what was played than this is only memory: nobody can go back further than the window.
 export const BACK_BUFFER_S = 30;

@@ -6,7 +6,7 @@
 export const STALL_ASK_MS = 1_000;
 export const STALL_ASK_MAX_MS = 4_000;
 export const STALL_REBUILD_MS = 10_000;
-// What has its end and stands still has been played; the last of it may take its time to come.
+// A stream that has its end and stands still has been played; the last of it may take its time to come.
 export const STALL_END_MS = 1_500;
 // Media that comes part by part, or frame by frame, and has not come for so long: ask before playback stands still.
 export const QUIET_ASK_MS = 2_200;

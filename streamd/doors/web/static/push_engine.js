@@ -17,7 +17,7 @@ const SHORT_S = 0.2;
 const SLOW_DOWN_RATE = 0.95;
 // Further behind than this, the viewer went back, or has to jump: see the page.
 const AT_LIVE_S = 2;
-// What is left of a range of media, when there is only a gap behind it.
+// The rest of a range of media, when there is only a gap behind it.
 const GAP_S = 0.1;
 
 function pushType(stream) {
@@ -103,7 +103,7 @@ export class PushEngine {
         await this.#forgetOld(buffer);
         hasMedia = buffer.buffered.length > 0;
         this.#arrivedAt = performance.now();
-        // What begins at the last keyframe arrives in one burst; play from its end.
+        // Media from the last keyframe on arrives in one burst; play from its end.
         if (!this.#hasStarted && hasMedia && !this.isPlaced) this.goLive();
       }
     } catch (error) {

@@ -7,7 +7,7 @@ const QUALITY_SETTING = "streamd.quality";
 const AUTO = "auto";
 
 /**
- * What the viewer has chosen: the name of a quality, such as "360p". A channel that has none of it plays as it likes.
+ * The viewer's choice: the name of a quality, such as "360p". A channel that has none of it plays as it likes.
  */
 export function chosenQuality() {
   return recall("localStorage", QUALITY_SETTING) ?? AUTO;

@@ -15,7 +15,7 @@ export const RECORDING_STATES = {
   deleted: { name: "Deleted", level: "over", meaning: "Its files are gone." },
 };
 
-/** What the server's own rules say when they delete. */
+/** The reasons of the server's own rules when they delete. */
 const RULES = {
   keep_days: "It was older than this server keeps recordings.",
   max_bytes: "Recordings had more space than they may take; the oldest go first.",
@@ -36,7 +36,7 @@ export const VISIBILITY_NAMES = { public: "Public", unlisted: "Unlisted", privat
 export const isOpen = ({ state }) => state === "recording" || state === "finalizing";
 
 /**
- * What is said of a recording beside its state; empty where nothing is.
+ * The words on a recording beside its state; empty for none.
  *
  * @param {{state: RecordedState, reason?: string, duration_s: number}} recording
  */
@@ -54,7 +54,7 @@ function sentence(text) {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
-/** What a recording is called where nobody has given it a title. */
+/** A recording's title, or its date where nobody has given it one. */
 export function titleOf({ title, started_at: startedAt }) {
   return title || `Broadcast of ${began(startedAt)}`;
 }

@@ -1,10 +1,10 @@
 // The controls of a recording: a bar with pictures to seek on, the speed, and what every player has.
 
 import { byId, setText } from "./dom.js";
+import { wireFrame } from "./player_frame.js";
 import { keep, recall } from "./storage.js";
 import { clockTime, pictureAt, readCue } from "./storyboard.js";
 
-const IDLE_MS = 3_000;
 const SEEK_S = 5;
 const SPEED_SETTING = "streamd.speed";
 
@@ -43,12 +43,7 @@ export function wireRecordedControls(player, video) {
     showTime();
   }
 
-  function toggleFullscreen() {
-    if (document.fullscreenElement) document.exitFullscreen();
-    else if (player.requestFullscreen) player.requestFullscreen();
-    // iPhone knows full screen for a <video> alone.
-    else video.webkitEnterFullscreen?.();
-  }
+  const { toggleFullscreen, wake } = wireFrame(player, video);
 
   /**
    * Show the picture of a time above its place on the bar.
@@ -122,7 +117,6 @@ export function wireRecordedControls(player, video) {
     video.volume = volume.valueAsNumber / 100;
     video.muted = video.volume === 0;
   });
-  byId("fullscreen").addEventListener("click", toggleFullscreen);
   speed.addEventListener("change", () => {
     video.playbackRate = video.defaultPlaybackRate = Number(speed.value);
     keep("sessionStorage", SPEED_SETTING, speed.value);
@@ -140,7 +134,7 @@ export function wireRecordedControls(player, video) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     const focused = event.target instanceof Element ? event.target : document.body;
-    // What has the focus keeps its own keys: the sliders and the speeds theirs, buttons and links the space bar.
+    // An element with the focus keeps its own keys: sliders and speeds theirs, buttons and links the space bar.
     if (!action || focused.matches("input, select") || (focused.matches("button, a") && event.key === " ")) return;
     event.preventDefault();
     wake();
@@ -153,29 +147,6 @@ export function wireRecordedControls(player, video) {
   video.addEventListener("click", (event) => {
     if (/** @type {PointerEvent} */ (event).pointerType === "mouse") toggle();
   });
-  video.addEventListener("dblclick", toggleFullscreen);
-  // A picture in portrait is not shown as a stripe in a landscape box.
-  video.addEventListener("resize", () => {
-    if (video.videoWidth > 0) player.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
-  });
-  document.addEventListener("fullscreenchange", () => {
-    const isFull = document.fullscreenElement !== null;
-    player.dataset.full = String(isFull);
-    byId("fullscreen").setAttribute("aria-label", isFull ? "Leave full screen" : "Full screen");
-  });
-
-  // The controls leave when nobody moves; CSS keeps them while paused or under the keyboard's focus.
-  let idleTimer = 0;
-  function wake() {
-    clearTimeout(idleTimer);
-    delete player.dataset.idle;
-    idleTimer = setTimeout(() => {
-      player.dataset.idle = "";
-    }, IDLE_MS);
-  }
-  for (const name of ["pointermove", "pointerdown", "focusin"]) player.addEventListener(name, wake);
-  video.addEventListener("playing", wake);
-
   const kept = recall("sessionStorage", SPEED_SETTING);
   if ([...speed.options].some(({ value }) => value === kept)) {
     speed.value = /** @type {string} */ (kept);

@@ -22,7 +22,7 @@ export function wireReportButton(playing) {
   if (!(button instanceof HTMLAnchorElement)) return;
   const page = on(`report/${encodeURIComponent(button.dataset.name ?? "")}`);
   button.addEventListener("click", async (event) => {
-    // Who wants another tab or window gets it.
+    // A viewer who wants another tab or window gets it.
     if (event.ctrlKey || event.metaKey || event.shiftKey) {
       button.href = reportAddress(page, playing(), "");
       return;

@@ -1,4 +1,4 @@
-// What a viewer does to share the channel: a sheet over the player, and the phone's own where there is one.
+// The ways to share a channel: a sheet over the player, and the phone's own where there is one.
 
 import { SERVER } from "./base.js";
 
@@ -19,7 +19,7 @@ export function wireSharing() {
     sheet.open = false;
     summary?.focus();
   });
-  // Whoever goes elsewhere, by pointer or by Tab, is done with it.
+  // A viewer who goes elsewhere, by pointer or by Tab, is done with it.
   const leave = ({ target }) => {
     if (!sheet.contains(target)) sheet.open = false;
   };

@@ -1,4 +1,4 @@
-// What the browser keeps of a page. It may refuse to: then a choice lasts as long as the page.
+// Settings that the browser keeps for a page. It may refuse to: then a choice lasts as long as the page.
 
 /**
  * @param {"localStorage" | "sessionStorage"} kind

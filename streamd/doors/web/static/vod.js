@@ -64,13 +64,15 @@ function show(recording) {
 }
 
 /**
- * Play by Media Source Extensions where the browser has them, by its own HLS elsewhere.
+ * Play by Media Source Extensions where the browser has them, by its own HLS elsewhere, and where the page's address asks
+ * for that: `?player=native`.
  *
  * @param {HTMLVideoElement} video
  * @param {string} playlist
  */
 async function play(video, playlist) {
-  const module = body.dataset.hls;
+  const isNative = new URLSearchParams(location.search).get("player") === "native";
+  const module = isNative ? "" : body.dataset.hls;
   const Hls = module ? (await import(new URL(module, document.baseURI).href)).default : null;
   if (!Hls?.isSupported()) {
     if (video.canPlayType("application/vnd.apple.mpegurl")) video.src = playlist;

@@ -48,7 +48,7 @@ const SAME_BROADCAST_MS = 30_000;
 // Questions without an answer before the page says so.
 const UNANSWERED_MAX = 3;
 const FAILURE_WAIT_MS = 1_000;
-// What the channel has recorded is looked up behind the first frame.
+// Recordings of the channel are looked up behind the first frame.
 const RECORDINGS_MS = 2_000;
 const FAILURE_WAIT_MAX_MS = 8_000;
 

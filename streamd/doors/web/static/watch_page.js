@@ -72,7 +72,7 @@ export class WatchPage {
    * @param {{videoWidth: number, videoHeight: number}} [shown] the picture that plays
    */
   showFacts(stream, shown) {
-    // Who reads this is one, also where the server has not counted yet.
+    // The reader is one, also where the server has not counted yet.
     const viewersMin = this.isPlaying ? 1 : 0;
     setText(byId("viewers"), stream ? watching(Math.max(stream.viewers, viewersMin)) : "");
     setText(byId("quality"), stream ? quality(stream, shown) : "");

@@ -69,7 +69,7 @@ class ActWriter:
         self._waiting: dict[str, UnwrittenAct] = {}
         # In the journal's file, as far as is known.
         self._kept: set[str] = set()
-        # What no try can write: a fault of ours, told in the log.
+        # An act that no try can write: a fault of ours, told in the log.
         self._lost: set[str] = set()
         self._attempts: dict[str, asyncio.Task[None]] = {}
 

@@ -1,4 +1,4 @@
-"""A block: who may not publish, or what is not shown to whom; and the rules of its parts."""
+"""A block, of publishing or of viewing, and the rules of its parts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORDER_CHARS_MAX: Final = 200
 # A PDQ hash has 256 bits.
 HASH_DIGITS: Final = 64
 _HASH: Final = re.compile(r"[0-9a-f]*")
-# Who blocks a wider network than a provider has blocks half the world, most likely by a slip.
+# A block of a wider network than a provider has blocks half the world, most likely by a slip.
 WIDEST_PREFIXES: Final = {4: 8, 6: 16}
 
 

@@ -48,7 +48,7 @@ class BlockStore:
         return found
 
     async def fingerprint(self) -> tuple[object, ...]:
-        """What differs where another server has added or removed one.
+        """A value that differs where another server has added or removed one.
 
         Raises:
             StoreUnavailableError: It could not be read.

@@ -1,4 +1,4 @@
-"""Blocks: who may not publish, and what is not shown to whom; in memory, and in the store.
+"""Blocks, of publishing and of viewing; in memory, and in the store.
 
 A block holds here before the store is asked, as a takedown does. A list of them is imported in one act: all or none,
 and what is live among them is dark when the call returns.
@@ -7,9 +7,7 @@ and what is live among them is dark when the call returns.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-from bisect import bisect_left, insort
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -23,16 +21,15 @@ from streamd.errors import (
 )
 from streamd.services.audit.audit_log import entry_of
 from streamd.services.audit.records import SERVER, AuditEntry
-from streamd.services.events.event import Event, EventType, rfc3339
+from streamd.services.events.event import Event, EventType
 from streamd.services.keys.announce import Announce, alone
-from streamd.services.keys.bars import Held
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.acts.act_writer import UnwrittenAct
 from streamd.services.moderation.acts.block import Block, BlockKind, BlockScope, checked_block
+from streamd.services.moderation.acts.block_words import facts_of, paths_of, row_of, territory_of
+from streamd.services.moderation.acts.held_blocks import HeldBlocks
 from streamd.services.moderation.acts.takedown import CacheFault
 from streamd.services.moderation.ids import IdKind, new_id
-from streamd.services.moderation.target import Target, TargetKind
-from streamd.services.recording.recording_id import is_clip_id, is_recording_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -112,6 +109,9 @@ class Blocks:
         knows_countries: Whether the country of an address can be told.
         purge: Tells caches in front.
         tell: Gets the events.
+
+    Attributes:
+        held: The blocks that hold here.
     """
 
     def __init__(
@@ -136,82 +136,11 @@ class Blocks:
         self._knows_countries = knows_countries
         self._purge = purge
         self._tell = tell
-        self._blocks: dict[str, Block] = {}
-        # In the order of the ids, which is that of a list's pages.
-        self._ids: list[str] = []
-        self._places: dict[tuple[str, str, str, tuple[str, ...], str], str] = {}
-        # Those that are being removed: whoever blocks the same meanwhile has a block of their own.
-        self._leaving: set[str] = set()
-        self._of_channel = Held()
-        # Those that end by themselves.
-        self._ending: dict[str, datetime] = {}
         self._fingerprint: tuple[object, ...] = ()
-        self._changes = 0
+        self.held = HeldBlocks(bars, gate)
         self._acts: set[asyncio.Task[Any]] = set()
         self.announce: Announce = alone
         """Tells the other nodes of a cluster of blocks."""
-
-    def __len__(self) -> int:
-        """How many hold."""
-        return len(self._blocks)
-
-    @property
-    def hash_changes(self) -> int:
-        """Counts changes of any block: what was made of ``hashes`` before may be old."""
-        return self._changes
-
-    def hashes(self) -> frozenset[str]:
-        """The PDQ hashes that are blocked, 64 hexadecimal digits each."""
-        return frozenset(block.value for block in self._blocks.values() if block.kind is BlockKind.HASH)
-
-    def find(self, block_id: str) -> Block:
-        """One block.
-
-        Raises:
-            TakedownNotFoundError: There is none with this id.
-        """
-        block = self._blocks.get(block_id)
-        if block is None:
-            raise TakedownNotFoundError(f"there is no block {block_id}")
-        return block
-
-    def page(
-        self,
-        *,
-        kind: BlockKind | None = None,
-        scope: BlockScope | None = None,
-        search: str = "",
-        before: str = "",
-        limit: int,
-    ) -> tuple[list[Block], bool]:
-        """Blocks that hold, the newest first.
-
-        Args:
-            kind: Only of this kind.
-            scope: Only with this scope.
-            search: Only those that have this text in their value, order or reason.
-            before: Only those that are older than the one of this id; empty for all.
-            limit: How many at most.
-
-        Returns:
-            The blocks, and whether there are more.
-        """
-        found: list[Block] = []
-        last = bisect_left(self._ids, before) if before else len(self._ids)
-        for at in range(last - 1, -1, -1):
-            block = self._blocks[self._ids[at]]
-            if (kind is not None and block.kind is not kind) or (scope is not None and block.scope is not scope):
-                continue
-            if search and not any(search in text for text in (block.value, block.order, block.reason)):
-                continue
-            if len(found) == limit:
-                return found, True
-            found.append(block)
-        return found, False
-
-    def of_channel(self, channel: str) -> list[Block]:
-        """The blocks of a channel, the oldest first."""
-        return [self._blocks[block_id] for block_id in sorted(self._of_channel.holders(channel))]
 
     async def start(self) -> None:
         """Have what was blocked be so, before any door opens.
@@ -221,10 +150,10 @@ class Blocks:
         """
         self._fingerprint = await self._store.fingerprint()
         for block in await self._store.all():
-            self._hold(block, tells=False)
+            self.held.hold(block)
         for act in self._writer.waiting():
             for block in act.blocks:
-                self._hold(block, tells=False)
+                self.held.hold(block)
 
     async def recheck(self) -> None:
         """Look for what another server on the same database has done.
@@ -235,17 +164,17 @@ class Blocks:
         fingerprint = await self._store.fingerprint()
         if fingerprint == self._fingerprint:
             return
-        changes = self._changes
+        changes = self.held.hash_changes
         found = {block.id: block for block in await self._store.all()}
-        if changes != self._changes:
+        if changes != self.held.hash_changes:
             return
         self._fingerprint = fingerprint
         waiting = {block.id for act in self._writer.waiting() for block in act.blocks}
-        # What is done here from now on is newer than what was read.
-        gone = [block for block in self._blocks.values() if block.id not in found and block.id not in waiting]
-        news = [block for block in found.values() if block.id not in self._blocks]
-        await _in_steps(gone, self._release)
-        await _in_steps(news, partial(self._hold, tells=False))
+        # Acts of this server from now on are newer than the rows that were read.
+        gone = self.held.missing_from(found.keys() | waiting)
+        news = [block for block in found.values() if block.id not in self.held]
+        await _in_steps(gone, self.held.release)
+        await _in_steps(news, self.held.hold)
         if news:
             await self._darken(news)
 
@@ -295,7 +224,7 @@ class Blocks:
             allows_wide=allows_wide,
         )
         self._check_countries(block)
-        known = self._known(block)
+        known = self.held.known(block)
         if known is not None and known.until == block.until:
             return BlockResult(known, is_new=False)
         self._check_room(1)
@@ -309,21 +238,18 @@ class Blocks:
             TakedownNotFoundError: There is none with this id.
             StoreUnavailableError: It could not be written; the block holds.
         """
-        block = self.find(block_id)
+        block = self.held.find(block_id)
         if any(block_id in {each.id for each in act.blocks} for act in self._writer.waiting()):
             raise StoreUnavailableError("the key store does not have the block yet: it holds until it does")
         now = self._clock.now()
-        self._leaving.add(block_id)
-        try:
-            entry = entry_of(now, actor, "block.removed", **_row(block, reason))
+        with self.held.leaving(block_id):
+            entry = entry_of(now, actor, "block.removed", **row_of(block, reason))
             removed = await self._store.remove({block_id: entry})
-        finally:
-            self._leaving.discard(block_id)
-        self._release(block)
+        self.held.release(block)
         if not removed:
             raise TakedownNotFoundError(f"there is no block {block_id}: somebody has removed it")
         log.info("block.removed", extra={"block": block_id, "kind": block.kind.value, "by": actor.name})
-        self._tell(Event(EventType.BLOCK_REMOVED, now, _about(block) | {"by": actor.name, "reason": reason}))
+        self._tell(Event(EventType.BLOCK_REMOVED, now, facts_of(block) | {"by": actor.name, "reason": reason}))
         await self.announce("block", block_id, True)
         return block
 
@@ -381,7 +307,7 @@ class Blocks:
                     faults.append(f"line {each.line}: {exc}")
                 continue
             # One that ends sooner is no block of this list: what it names would be free again then.
-            if any(each is not None and each.covers(block) for each in (self._known(block), seen.get(block.place))):
+            if any(each is not None and each.covers(block) for each in (self.held.known(block), seen.get(block.place))):
                 known += 1
                 continue
             seen[block.place] = block
@@ -405,17 +331,17 @@ class Blocks:
             StoreUnavailableError: It could not be written, and is tried again.
         """
         now = self._clock.now()
-        over = [self._blocks[block_id] for block_id, until in self._ending.items() if until <= now]
+        over = self.held.over(now)
         # They have said themselves that they end: that needs no store.
-        await _in_steps(over, partial(self._release, forgets=False))
+        await _in_steps(over, partial(self.held.release, forgets=False))
         for start in range(0, len(over), STEP):
             part = over[start : start + STEP]
             row = partial(entry_of, now, SERVER, "block.removed")
-            removed = await self._store.remove({block.id: row(**_row(block, "its time was over")) for block in part})
+            removed = await self._store.remove({block.id: row(**row_of(block, "its time was over")) for block in part})
             for block in part:
-                self._forget(block)
+                self.held.forget(block)
                 if block.id in removed:
-                    about = _about(block) | {"by": SERVER.name, "reason": "over"}
+                    about = facts_of(block) | {"by": SERVER.name, "reason": "over"}
                     self._tell(Event(EventType.BLOCK_REMOVED, now, about))
 
     async def close(self) -> None:
@@ -426,11 +352,11 @@ class Blocks:
     # -- inside ---------------------------------------------------------------------------------
 
     async def _add(self, block: Block, actor: Actor) -> BlockResult:
-        self._hold(block, tells=True)
+        self.held.hold(block, tells=True)
         closed = await self._close_barred(block)
-        entry = entry_of(block.added_at, actor, "block.added", **_row(block, block.reason))
+        entry = entry_of(block.added_at, actor, "block.added", **row_of(block, block.reason))
         unwritten, faults = await asyncio.gather(
-            self._writer.write(UnwrittenAct(block.id, entry, blocks=(block,))), self._purge.tell(_paths([block]))
+            self._writer.write(UnwrittenAct(block.id, entry, blocks=(block,))), self._purge.tell(paths_of([block]))
         )
         log.info(
             "block.added",
@@ -443,19 +369,19 @@ class Blocks:
             },
         )
         told: dict[str, Value] = {"by": actor.name, "reason": block.reason, "closed": closed}
-        self._tell(Event(EventType.BLOCK_ADDED, block.added_at, _about(block) | told))
+        self._tell(Event(EventType.BLOCK_ADDED, block.added_at, facts_of(block) | told))
         nodes = await self.announce("block", block.id, not unwritten)
         return BlockResult(block, is_new=True, closed=tuple(closed), unwritten=unwritten, caches=faults, nodes=nodes)
 
     async def _import(
         self, new: Sequence[Block], known: int, live: tuple[str, ...], actor: Actor, now: datetime, words: str
     ) -> BlockImport:
-        # What is live first, in one step: then the rest, in which nobody is.
+        # Live channels first, in one step: then the rest, in which nobody is.
         names = frozenset(live)
         live_ones = [block for block in new if block.value in names]
         for block in live_ones:
-            self._hold(block, tells=False)
-        await _in_steps([block for block in new if block.value not in names], partial(self._hold, tells=False))
+            self.held.hold(block)
+        await _in_steps([block for block in new if block.value not in names], self.held.hold)
         closed = await self._darken(new)
         import_id = new[0].id
         entry = AuditEntry(
@@ -463,12 +389,12 @@ class Blocks:
             actor.name,
             "block.imported",
             actor.address,
-            reason=ActDetails(territorial_scope=_territory(new)).text(words),
+            reason=ActDetails(territorial_scope=territory_of(new)).text(words),
             count=len(new),
             subject=import_id,
         )
         unwritten = await self._writer.write(UnwrittenAct(import_id, entry, blocks=tuple(new)))
-        await self._purge.tell(_paths(live_ones))
+        await self._purge.tell(paths_of(live_ones))
         log.info("blocks.imported", extra={"blocks": len(new), "by": actor.name, "closed": closed[:NAMES_MAX]})
         told: dict[str, Value] = {"blocks": len(new), "known": known, "by": actor.name, "closed": closed[:NAMES_MAX]}
         self._tell(Event(EventType.BLOCKS_IMPORTED, now, told))
@@ -486,11 +412,6 @@ class Blocks:
             return []
         return await self._streams.close_barred(self._bars.bars)
 
-    def _known(self, block: Block) -> Block | None:
-        """The block that holds in the same place; None where there is none, or where it is being removed."""
-        block_id = self._places.get(block.place, "")
-        return None if block_id in self._leaving else self._blocks.get(block_id)
-
     def _live_among(self, blocks: Sequence[Block]) -> tuple[str, ...]:
         names = {block.value for block in blocks if block.names_channel}
         live = [channel.name for channel in self._streams.channels()]
@@ -502,7 +423,7 @@ class Blocks:
         return task
 
     def _check_room(self, count: int) -> None:
-        if len(self._blocks) + count > BLOCKS_MAX:
+        if len(self.held) + count > BLOCKS_MAX:
             raise ModerationStateError(f"{BLOCKS_MAX:,} blocks are kept at the most: remove some that are over")
 
     def _check_countries(self, block: Block) -> None:
@@ -511,59 +432,6 @@ class Blocks:
                 "the country of an address cannot be told here: [playback] geoip_file has to name a database"
             )
 
-    def _hold(self, block: Block, *, tells: bool) -> None:
-        self._changes += 1
-        if block.id not in self._blocks:
-            insort(self._ids, block.id)
-        if block.names_channel:
-            self._of_channel.add(block.value, block.id)
-        self._blocks[block.id] = block
-        self._places[block.place] = block.id
-        if block.until is not None:
-            self._ending[block.id] = block.until
-        if block.scope is BlockScope.VIEW:
-            self._gate.block(block.view, block.id, tells=tells)
-            return
-        match block.kind:
-            case BlockKind.CHANNEL | BlockKind.USER:
-                self._bars.channels.add(block.value, block.id)
-            case BlockKind.KEY:
-                self._bars.keys.add(block.value, block.id)
-            case BlockKind.NETWORK:
-                self._bars.networks.add(ipaddress.ip_network(block.value), block.id)
-            case BlockKind.COUNTRY:
-                self._bars.countries.add(block.value, block.id)
-            case BlockKind.HASH:
-                # The machine asks for them.
-                pass
-
-    def _release(self, block: Block, *, forgets: bool = True) -> None:
-        self._changes += 1
-        if forgets:
-            self._forget(block)
-        if block.scope is BlockScope.VIEW:
-            self._gate.unblock(block.view, block.id)
-            return
-        match block.kind:
-            case BlockKind.CHANNEL | BlockKind.USER:
-                self._bars.channels.remove(block.value, block.id)
-            case BlockKind.KEY:
-                self._bars.keys.remove(block.value, block.id)
-            case BlockKind.NETWORK:
-                self._bars.networks.remove(ipaddress.ip_network(block.value), block.id)
-            case BlockKind.COUNTRY:
-                self._bars.countries.remove(block.value, block.id)
-            case BlockKind.HASH:
-                pass
-
-    def _forget(self, block: Block) -> None:
-        if self._blocks.pop(block.id, None) is not None:
-            del self._ids[bisect_left(self._ids, block.id)]
-        self._of_channel.remove(block.value, block.id)
-        self._ending.pop(block.id, None)
-        if self._places.get(block.place) == block.id:
-            del self._places[block.place]
-
 
 async def _in_steps(blocks: Sequence[Block], do: Callable[[Block], object]) -> None:
     """Do something with many blocks; the loop serves others between ``STEP`` of them."""
@@ -571,50 +439,3 @@ async def _in_steps(blocks: Sequence[Block], do: Callable[[Block], object]) -> N
         do(block)
         if number % STEP == STEP - 1:
             await asyncio.sleep(0)
-
-
-def _row(block: Block, words: str) -> dict[str, str | None]:
-    """What the row of the audit log says of a block."""
-    is_channel = block.names_channel and not _is_recorded(block.value)
-    named = "" if is_channel else f"{block.kind.value} {block.value}"
-    said = " ".join(filter(None, (named, f"at {block.scope.value}", f"by order {block.order}" if block.order else "")))
-    return {
-        "user": block.value if is_channel else None,
-        "stream": block.value if is_channel else None,
-        "key_id": block.value if block.kind is BlockKind.KEY else None,
-        "reason": ActDetails(territorial_scope=block.countries).text(f"{said}. {words}".rstrip(". ")),
-        "subject": block.id,
-    }
-
-
-def _about(block: Block) -> dict[str, Value]:
-    is_channel = block.names_channel and not _is_recorded(block.value)
-    return {
-        "user": block.value if is_channel else "",
-        "block_id": block.id,
-        "kind": block.kind.value,
-        "value": block.value,
-        "scope": block.scope.value,
-        "countries": list(block.countries),
-        "until": None if block.until is None else rfc3339(block.until),
-        "order": block.order,
-    }
-
-
-def _paths(blocks: Sequence[Block]) -> list[str]:
-    """The paths below which caches may have something of what is blocked."""
-    paths: list[str] = []
-    for block in blocks:
-        if block.names_channel:
-            kind = TargetKind.CLIP if is_clip_id(block.value) else TargetKind.CHANNEL
-            kind = TargetKind.RECORDING if is_recording_id(block.value) else kind
-            paths += Target(kind, block.value, block.value).paths
-    return paths
-
-
-def _is_recorded(value: str) -> bool:
-    return is_recording_id(value) or is_clip_id(value)
-
-
-def _territory(blocks: Sequence[Block]) -> tuple[str, ...]:
-    return tuple(sorted({country for block in blocks for country in block.countries}))

@@ -13,6 +13,7 @@ from streamd.services.moderation.acts.act_store import DatabaseActs
 from streamd.services.moderation.acts.act_writer import JOURNAL_BYTES, ActWriter, UnwrittenAct
 from streamd.services.moderation.acts.block_store import BlockStore
 from streamd.services.moderation.acts.blocks import Blocks
+from streamd.services.moderation.acts.dark import Dark
 from streamd.services.moderation.acts.orders import Orders
 from streamd.services.moderation.acts.purge import Purge
 from streamd.services.moderation.acts.takedown_store import TakedownStore
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 # In the data directory.
 JOURNAL_NAME: Final = "unwritten-moderation.jsonl"
-# What another server on the same database has done holds here after this, seconds.
+# An act of another server on the same database holds here after this, seconds.
 RECHECK_S: Final = 2.0
 
 
@@ -95,8 +96,9 @@ class Enforcement:
             TakedownStore(database),
             self._writer,
             clock,
+            dark=Dark(bars, self.hidden, gate, knows_countries),
             bars=bars,
-            hidden=self.hidden,
+            gate=gate,
             streams=streams,
             on_change=on_change,
             purge=self._purge,
@@ -163,5 +165,6 @@ class Enforcement:
                 self._rechecked_at = now
                 await self.takedowns.recheck()
                 await self.blocks.recheck()
+            await self.takedowns.look()
         except StoreUnavailableError as exc:
             log.debug("moderation.unread", extra={"reason": str(exc)})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-# What one order names. Each is an act of some milliseconds, and the answer waits for all of them.
+# Targets of one order. Each is an act of some milliseconds, and the answer waits for all of them.
 URLS_MAX: Final = 200
 TEXT_CHARS_MAX: Final = 500
 # Regulation (EU) 2021/784: terrorist content.

@@ -359,7 +359,7 @@ class Orders:
         try:
             return await self._targets.find(url, own_hosts)
         except StoreUnavailableError:
-            # What cannot be looked up can be dark all the same.
+            # A target that cannot be looked up can be dark all the same.
             return self._targets.read(url, own_hosts)
 
     async def _write(self, order: Order, entry: AuditEntry) -> str:

@@ -61,7 +61,7 @@ class Purge:
         self._urls = urls
         # Caches that know BAN alone.
         self._bans: set[str] = set()
-        # What is told again, with the tries so far.
+        # Paths that are told again, with the tries so far.
         self._again: dict[tuple[str, str], int] = {}
         self._retrying: asyncio.Task[None] | None = None
         self._at_once = asyncio.Semaphore(AT_ONCE_MAX)
@@ -133,5 +133,5 @@ class Purge:
         except ReceiverUnreachableError as exc:
             away[url] = str(exc)
             return str(exc)
-        # What the cache did not have is as good as gone.
+        # A path that the cache did not have is as good as gone.
         return "" if answer.is_success or answer.status == 404 else f"it answered {answer.status}"

@@ -4,11 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from typing import Self
 
 # The journal makes takedowns of its lines.
 from streamd.services.moderation.statement import Statement
 from streamd.services.moderation.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a takedown keeps dark, where, and until when."""
+
+    target: Target
+    territory: tuple[str, ...] = ()
+    """Countries; none for everywhere."""
+    ends_on: date | None = None
+    """The last day of it (UTC); None for no end."""
+
+    @classmethod
+    def by(cls, target: Target, statement: Statement) -> Self:
+        """What a statement of reasons means for a target."""
+        ends = (
+            statement.end_date_visibility_restriction,
+            statement.end_date_service_restriction,
+            statement.end_date_account_restriction,
+        )
+        return cls(target, statement.territorial_scope, max(filter(None, ends), default=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +48,11 @@ class Takedown:
     restored_at: datetime | None = None
     restored_by: str | None = None
     restore_reason: str = ""
+
+    @property
+    def hold(self) -> Hold:
+        """What it keeps dark."""
+        return Hold.by(self.target, self.statement)
 
 
 @dataclass(frozen=True, slots=True)

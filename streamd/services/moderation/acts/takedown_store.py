@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, case, func, insert, or_, select, update
 
 from streamd.errors import ModerationStateError, TakedownNotFoundError
 from streamd.services.audit.audit_log import append_entries
-from streamd.services.moderation.acts.takedown import Takedown
+from streamd.services.moderation.acts.takedown import Hold, Takedown
 from streamd.services.moderation.statement import Statement
 from streamd.services.moderation.target import Target, TargetKind
 from streamd.services.store.page import Page
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from streamd.services.audit.records import Actor, AuditEntry
     from streamd.services.store.database import Database
 
+# In the JSON of a statement that does not hold everywhere, or not for ever; in a text of it the quotes are escaped.
+SCOPE = '"territorial_scope":'
+END = '"end_date_'
+
 
 class TakedownStore:
     """The takedowns of a server, or of several on one database.
@@ -34,30 +38,28 @@ class TakedownStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def standing(self) -> list[tuple[str, Target]]:
+    async def standing(self) -> list[tuple[str, Hold]]:
         """The takedowns that stand, with what they keep dark.
 
         Raises:
             StoreUnavailableError: They could not be read.
         """
         table = takedowns.c
-        query = select(table.id, table.kind, table.target, table.channel).where(table.restored_at.is_(None))
+        # Few have a scope or an end: the statements of the others, some kilobytes each, are not read.
+        narrowed = or_(table.statement.contains(SCOPE, autoescape=True), table.statement.contains(END, autoescape=True))
+        statement = case((narrowed, table.statement), else_="").label("statement")
+        query = select(table.id, table.kind, table.target, table.channel, statement).where(table.restored_at.is_(None))
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        return [(row.id, Target(TargetKind(row.kind), row.target, row.channel)) for row in rows]
-
-    async def count_standing(self) -> int:
-        """How many takedowns stand.
-
-        Raises:
-            StoreUnavailableError: They could not be counted.
-        """
-        query = select(func.count()).where(takedowns.c.restored_at.is_(None))
-        async with self._database.reading() as connection:
-            return int((await connection.execute(query)).scalar_one())
+        found: list[tuple[str, Hold]] = []
+        for row in rows:
+            target = Target(TargetKind(row.kind), row.target, row.channel)
+            hold = Hold.by(target, Statement.of(json.loads(row.statement))) if row.statement else Hold(target)
+            found.append((row.id, hold))
+        return found
 
     async def fingerprint(self) -> tuple[object, ...]:
-        """What differs where another server has made or restored one.
+        """A value that differs where another server has made or restored one.
 
         Raises:
             StoreUnavailableError: It could not be read.

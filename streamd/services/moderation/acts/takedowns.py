@@ -18,11 +18,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from streamd.errors import StoreUnavailableError
+from streamd.errors import ModerationStateError, StoreUnavailableError, TakedownNotFoundError
 from streamd.services.audit.audit_log import entry_of
+from streamd.services.audit.records import SERVER
 from streamd.services.events.event import Event, EventType
 from streamd.services.keys.announce import Announce, alone
-from streamd.services.keys.bars import Held
 from streamd.services.keys.request import checked_reason
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.acts.act_writer import UnwrittenAct
@@ -40,16 +40,20 @@ if TYPE_CHECKING:
     from streamd.services.keys.admission import Admission
     from streamd.services.keys.bars import Bars
     from streamd.services.moderation.acts.act_writer import ActWriter
+    from streamd.services.moderation.acts.dark import Dark
     from streamd.services.moderation.acts.purge import Purge
     from streamd.services.moderation.acts.takedown_store import TakedownStore
     from streamd.services.moderation.statement import Statement
     from streamd.services.moderation.target import Target
+    from streamd.services.playback.gate import PlaybackGate
     from streamd.services.store.page import Page
 
 log = logging.getLogger(__name__)
 
-# What caches may have of a target is looked up; a store that hangs holds up no moderator.
+# Copies in caches are looked up; a store that hangs holds up no moderator.
 LOOK_UP_S: Final = 1.0
+# Takedowns that end by themselves, in one look: a transaction each, and the next look is a second later.
+ENDED_AT_ONCE_MAX: Final = 50
 
 
 class Named(Protocol):
@@ -70,6 +74,19 @@ class LiveStreams(Protocol):
         """Close every stream whose admission is barred; returns their names."""
 
 
+class KeepsEvidence(Protocol):
+    """The room of evidence."""
+
+    def begin(self, case_id: str, target: Target, at_s: float | None = None) -> object:
+        """Have what is shown be kept; what is in memory of it is held when this returns.
+
+        Args:
+            case_id: The case, or the takedown that has none.
+            target: What is taken down.
+            at_s: When it was shown, seconds since 1970; None for now.
+        """
+
+
 class Takedowns:
     """Takes down and restores.
 
@@ -77,8 +94,9 @@ class Takedowns:
         store: The takedowns.
         writer: Writes new ones.
         clock: For all times.
-        bars: Who may not publish, and which channels are dark.
-        hidden: The recordings and clips that are dark by themselves.
+        dark: What is dark by which takedown.
+        bars: Who may not publish.
+        gate: Says who may watch.
         streams: The live streams.
         on_change: Called when something is dark, or is no more: what doors know of recordings is old.
         purge: Tells caches in front.
@@ -92,8 +110,9 @@ class Takedowns:
         writer: ActWriter,
         clock: Clock,
         *,
+        dark: Dark,
         bars: Bars,
-        hidden: Held,
+        gate: PlaybackGate,
         streams: LiveStreams,
         on_change: Callable[[], None],
         purge: Purge,
@@ -103,24 +122,24 @@ class Takedowns:
         self._store = store
         self._writer = writer
         self._clock = clock
+        self._dark = dark
         self._bars = bars
-        self._hidden = hidden
+        self._gate = gate
         self._streams = streams
         self._on_change = on_change
         self._purge = purge
         self._paths_of = paths_of
         self._tell = tell
-        self._standing: dict[str, Target] = {}
-        self._of_channel = Held()
         self._fingerprint: tuple[object, ...] = ()
-        self._changes = 0
         self._acts: set[asyncio.Task[TakedownResult]] = set()
         self.announce: Announce = alone
         """Tells the other nodes of a cluster of takedowns."""
+        self.evidence: KeepsEvidence | None = None
+        """The room of evidence; None where there is none."""
 
     def __len__(self) -> int:
         """How many stand."""
-        return len(self._standing)
+        return len(self._dark)
 
     async def start(self) -> None:
         """Have what was taken down be dark, before any door opens.
@@ -129,11 +148,11 @@ class Takedowns:
             StoreUnavailableError: It cannot be read.
         """
         self._fingerprint = await self._store.fingerprint()
-        for takedown_id, target in await self._store.standing():
-            self._hold(takedown_id, target)
+        for takedown_id, hold in await self._store.standing():
+            self._dark.hold(takedown_id, hold, tells=False)
         for act in self._writer.waiting():
             if act.takedown is not None:
-                self._hold(act.id, act.takedown.target)
+                self._dark.hold(act.id, act.takedown.hold, tells=False)
         self._on_change()
 
     async def recheck(self) -> None:
@@ -145,20 +164,21 @@ class Takedowns:
         fingerprint = await self._store.fingerprint()
         if fingerprint == self._fingerprint:
             return
-        changes = self._changes
+        changes = self._dark.changes
         found = dict(await self._store.standing())
-        if changes != self._changes:
-            # What was read may be from before an act of ours.
+        if changes != self._dark.changes:
+            # The rows may be from before an act of ours.
             return
         self._fingerprint = fingerprint
-        for takedown_id, target in [*self._standing.items()]:
+        for takedown_id in self._dark:
             if takedown_id not in found and not self._writer.waits(takedown_id):
-                self._release(takedown_id, target)
-        news = [(takedown_id, target) for takedown_id, target in found.items() if takedown_id not in self._standing]
-        for takedown_id, target in news:
-            self._hold(takedown_id, target)
+                self._dark.release(takedown_id)
+        news = [(takedown_id, hold) for takedown_id, hold in found.items() if takedown_id not in self._dark]
+        for takedown_id, hold in news:
+            self._dark.hold(takedown_id, hold, tells=False)
         self._on_change()
         if news:
+            self._gate.tell_blocked("")
             await self._streams.close_barred(self._bars.bars)
 
     async def take_down(
@@ -173,6 +193,8 @@ class Takedowns:
     ) -> TakedownResult:
         """Take a target down; everything of it is dark when this returns, whatever becomes of the store.
 
+        Where the statement has a territorial scope, it is dark there alone; where it has an end, it is restored then.
+
         Args:
             target: What.
             statement: Why.
@@ -185,7 +207,8 @@ class Takedowns:
             The act; whether the store and the caches in front know of it.
 
         Raises:
-            StatementError: The statement's parts do not fit each other.
+            StatementError: The statement's parts do not fit each other, or no one act can do what it decides.
+            ModerationStateError: It is for some countries, and the country of an address cannot be told.
         """
         began_at, now = self._clock.monotonic(), self._clock.now()
         takedown_id = new_id(IdKind.TAKEDOWN, now)
@@ -195,6 +218,7 @@ class Takedowns:
             puid=statement.puid or takedown_id,
         )
         statement.check()
+        self._dark.check(target, statement, now.date())
         takedown = Takedown(
             takedown_id, target, statement, made_at=now, made_by=actor.name, case_id=case_id, order_id=order_id
         )
@@ -227,7 +251,7 @@ class Takedowns:
         details = _details(known.statement, (now - known.made_at).total_seconds())
         entry = entry_of(now, actor, "takedown.restored", **self._row(known, details, reason))
         restored = await self._store.restore(takedown_id, at=now, by=actor, reason=reason, entry=entry)
-        self._release(takedown_id, target)
+        self._dark.release(takedown_id)
         self._on_change()
         log.info(
             "takedown.restored",
@@ -239,7 +263,23 @@ class Takedowns:
         await self.announce("takedown", takedown_id, True)
         # A cache has kept the refusals for a second.
         faults = await self._tell_caches(target)
-        return RestoreResult(restored, self._still_dark_by(target), faults)
+        return RestoreResult(restored, self._dark.still_dark_by(target), faults)
+
+    async def look(self) -> None:
+        """Restore what has ended by itself; called about once a second.
+
+        Raises:
+            StoreUnavailableError: It could not be written: it stays dark, and is tried again.
+        """
+        for takedown_id in self._dark.over(self._clock.now().date())[:ENDED_AT_ONCE_MAX]:
+            if self._writer.waits(takedown_id):
+                continue
+            try:
+                await self.restore(takedown_id, actor=SERVER, reason="its last day is over")
+            except (ModerationStateError, TakedownNotFoundError):
+                # Another server on the same database was faster.
+                self._dark.release(takedown_id)
+                self._on_change()
 
     async def find(self, takedown_id: str) -> Takedown:
         """One takedown.
@@ -272,7 +312,7 @@ class Takedowns:
 
     def standing_of(self, channel: str) -> tuple[str, ...]:
         """Ids of the takedowns that stand, of something of a channel."""
-        return tuple(sorted(self._of_channel.holders(channel)))
+        return self._dark.of_channel(channel)
 
     async def close(self) -> None:
         """Let the acts that are under way come to their end."""
@@ -283,7 +323,14 @@ class Takedowns:
 
     async def _do(self, takedown: Takedown, actor: Actor, began_at: float, since: datetime | None) -> TakedownResult:
         target, statement = takedown.target, takedown.statement
-        self._hold(takedown.id, target)
+        if takedown.case_id is None and self.evidence is not None:
+            # Nobody has reported it, so nothing of it is kept: what is in memory is gone a moment later.
+            try:
+                self.evidence.begin(takedown.id, target)
+            except Exception:
+                # It is dark all the same.
+                log.exception("evidence.failed", extra={"case": takedown.id})
+        self._dark.hold(takedown.id, takedown.hold)
         self._on_change()
         closed = await self._streams.close_barred(self._bars.bars)
         took_s = self._clock.monotonic() - began_at
@@ -322,39 +369,6 @@ class Takedowns:
             log.warning("cache.recordings_untold", extra={"stream": target.channel, "reason": reason})
             paths = target.paths
         return await self._purge.tell(paths)
-
-    def _hold(self, takedown_id: str, target: Target) -> None:
-        self._changes += 1
-        self._standing[takedown_id] = target
-        self._of_channel.add(target.channel, takedown_id)
-        match target.kind:
-            case TargetKind.RECORDING | TargetKind.CLIP:
-                self._hidden.add(target.id, takedown_id)
-            case TargetKind.KEY:
-                self._bars.keys.add(target.id, takedown_id)
-                if target.channel:
-                    self._bars.channels.add(target.channel, takedown_id)
-            case TargetKind.CHANNEL:
-                self._bars.channels.add(target.id, takedown_id)
-
-    def _release(self, takedown_id: str, target: Target) -> None:
-        self._changes += 1
-        self._standing.pop(takedown_id, None)
-        self._of_channel.remove(target.channel, takedown_id)
-        match target.kind:
-            case TargetKind.RECORDING | TargetKind.CLIP:
-                self._hidden.remove(target.id, takedown_id)
-            case TargetKind.KEY:
-                self._bars.keys.remove(target.id, takedown_id)
-                self._bars.channels.remove(target.channel, takedown_id)
-            case TargetKind.CHANNEL:
-                self._bars.channels.remove(target.id, takedown_id)
-
-    def _still_dark_by(self, target: Target) -> tuple[str, ...]:
-        holders = self._hidden.holders(target.id) | self._bars.channels.holders(target.channel)
-        if target.kind is TargetKind.KEY:
-            holders |= self._bars.keys.holders(target.id)
-        return tuple(sorted(holders))
 
     def _row(self, takedown: Takedown, details: ActDetails, words: str) -> dict[str, str | None]:
         """What the row of the audit log says of a takedown."""

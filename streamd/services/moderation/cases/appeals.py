@@ -1,4 +1,4 @@
-"""What reporters and broadcasters say against a decision, for six months, and who decides that: somebody else.
+"""Complaints of reporters and broadcasters about a decision, for six months; somebody else decides them.
 
 Spec: Regulation (EU) 2022/2065 article 20: complaints are free, "for a period of at least six months following the
 decision", and are decided "not solely on the basis of automated means".
@@ -85,7 +85,7 @@ class Appeals:
         Raises:
             StoreUnavailableError: It cannot be read.
         """
-        # What another server on the same database decides in this moment is its own.
+        # A decision of another server on the same database in this moment is its own.
         is_alone = self._cases.store.database.is_sqlite
         await self._settle(self._clock.now() - (timedelta() if is_alone else UNDER_WAY))
 
@@ -141,7 +141,7 @@ class Appeals:
         return appeal
 
     async def standing(self, decision_id: str, token: str) -> tuple[Decision, Case, Appeal | None]:
-        """What a broadcaster may know of a decision over them, and of their appeal.
+        """A decision as far as the broadcaster that it is over may know it, and their appeal.
 
         Args:
             decision_id: The decision, or the takedown that it is.
@@ -157,7 +157,7 @@ class Appeals:
     async def decide(self, appeal_id: str, *, is_reversed: bool, reason: str, by: Actor) -> Appeal:
         """Decide an appeal; a decision that is reversed is undone in one act.
 
-        What was taken down is back when this returns; a case that was left alone is open again.
+        The target is back when this returns; a case that was left alone is open again.
 
         Raises:
             CaseNotFoundError: There is no such appeal.
@@ -189,7 +189,7 @@ class Appeals:
                 try:
                     await self._undo(found, decision, reason, by)
                 except Exception:
-                    # Whoever decided tries again; what is back already stays so. Where even this cannot be written, a
+                    # The moderator tries again; a target that is back stays so. Where even this cannot be written, a
                     # later look undoes the decision.
                     await self.store.undo(appeal, decision, now)
                     raise
@@ -225,11 +225,11 @@ class Appeals:
             takedowns = self._cases.takedowns
             if takedowns is not None and decision.takedown_id:
                 said_shortly = " ".join(reason.split())[:REASON_LENGTH_MAX]
-                # Where somebody has restored it by hand, it is as it should be.
-                with contextlib.suppress(ModerationStateError):
+                # Where somebody has restored it by hand, or a block has ended, it is as it should be.
+                with contextlib.suppress(ModerationStateError, TakedownNotFoundError):
                     await takedowns.restore(decision.takedown_id, actor=by, reason=said_shortly)
             if self._cases.assistance is not None:
-                # Whoever decides last is right about what the machine has seen.
+                # The last decision is right about what the machine has seen.
                 await self._cases.assistance.note_decision(found.id, agreed=False, by=by, category=found.category)
             return
         await self._cases.store.reopen(found.id, reason, act=Act.REVERSED, now=self._clock.now(), by=by)
@@ -251,11 +251,11 @@ class Appeals:
         return decision, found, Party.BROADCASTER if case_id is None else Party.REPORTER
 
     async def _decision(self, named: str) -> Decision | None:
-        """The decision of an id, or behind the takedown of an id; None where there is none."""
+        """The decision of an id, or behind the takedown or the block of an id; None where there is none."""
         if is_id(IdKind.DECISION, named):
             return await self._cases.store.decision(named)
         takedowns = self._cases.takedowns
-        if takedowns is None or not is_id(IdKind.TAKEDOWN, named):
+        if takedowns is None or not (is_id(IdKind.TAKEDOWN, named) or is_id(IdKind.BLOCK, named)):
             return None
         try:
             takedown = await takedowns.find(named)

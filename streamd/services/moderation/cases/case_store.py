@@ -341,7 +341,7 @@ class CaseStore:
             return await find_decision(connection, decision_id)
 
     async def decision_behind(self, takedown: Takedown) -> Decision | None:
-        """The decision that a takedown carries out; of one that carries none out, a case is made for it.
+        """The decision that a takedown, or a block, carries out; of one that carries none out, a case is made for it.
 
         Its ids are those of the takedown, so that it is made once.
 
@@ -363,7 +363,7 @@ class CaseStore:
                 # Of one that is being decided, it is known in a moment.
                 return decision_of(row) if row.takedown_id else None
             # It was made beside the case, by somebody who named it.
-        ulid = takedown.id.removeprefix(IdKind.TAKEDOWN.value)
+        _, _, ulid = takedown.id.partition("_")
         case_id, decision_id = IdKind.CASE.value + ulid, IdKind.DECISION.value + ulid
         decision = Decision(
             decision_id,

@@ -1,7 +1,7 @@
-"""The acts of moderators on cases: who has one, what is noted, what is decided, and what becomes of it.
+"""The acts of moderators on cases: taking one, notes, decisions, and their consequences.
 
 Two moderators never decide over each other: a decision is written first, in one transaction that lets one through, and
-carried out then. Where it cannot be carried out it is taken back. What a server has left between the two, because it
+carried out then. Where it cannot be carried out it is taken back. An act that a server left between the two, because it
 ended or its store was away, is brought to its end later (``look``): decided where the takedown was made, and taken back
 where it was not.
 """
@@ -132,7 +132,7 @@ class Cases:
         Raises:
             StoreUnavailableError: It cannot be read.
         """
-        # What another server on the same database decides in this moment is its own.
+        # A decision of another server on the same database in this moment is its own.
         is_alone = self.store.database.is_sqlite
         await self._settle(self._clock.now() - (timedelta() if is_alone else UNDER_WAY))
 
@@ -225,7 +225,7 @@ class Cases:
             CaseStateError: Somebody has decided it, or another has it.
             StatementError: A takedown needs a ground, and this has none.
             ReportRefusedError: The reason is missing or too long.
-            StoreUnavailableError: It could not be written. What was not taken down is not decided; what was is dark,
+            StoreUnavailableError: It could not be written. Cases without takedown are not decided; others are dark,
                 and decided as soon as that can be written.
         """
         reason = said(reason, REASON_LENGTH_MAX, "the reason")

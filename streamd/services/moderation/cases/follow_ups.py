@@ -1,4 +1,4 @@
-"""What is begun behind a report without waiting: evidence is kept, and the machine looks at it.
+"""Work that a report begins without waiting: evidence is kept, and the machine looks at it.
 
 A crowd that reports one thing makes one evidence of it, and another where somebody reports later. Evidence is begun in
 this step, while what was reported is still in memory; its room has a queue of its own. The machine takes seconds for a
@@ -35,13 +35,14 @@ REMEMBERED_MAX: Final = 4096
 class KeepsEvidence(Protocol):
     """The room of evidence."""
 
-    def begin(self, case_id: str, target: Target, at_s: float) -> object:
+    def begin(self, case_id: str, target: Target, at_s: float, reporter: str) -> object:
         """Have what was shown be kept; what is in memory of it is held when this returns.
 
         Args:
             case_id: The case.
             target: What is reported.
             at_s: When it was shown, seconds since 1970.
+            reporter: Whose share of the room it takes; empty for nobody's.
         """
 
 
@@ -81,8 +82,14 @@ class FollowUps:
         """How many wait to be looked at."""
         return len(self._waiting)
 
-    def begin(self, case_id: str, target: Target, at: datetime) -> bool:
+    def begin(self, case_id: str, target: Target, at: datetime, reporter: str = "") -> bool:
         """Have evidence kept, and looked at, if there was none of this case a moment ago.
+
+        Args:
+            case_id: The case.
+            target: What is reported.
+            at: When it was shown.
+            reporter: Whose share of the room for evidence it takes; empty for nobody's.
 
         Returns:
             Whether all of it was begun.
@@ -92,7 +99,7 @@ class FollowUps:
             return False
         if self.evidence is not None:
             try:
-                self.evidence.begin(case_id, target, at.timestamp())
+                self.evidence.begin(case_id, target, at.timestamp(), reporter)
             except Exception:
                 # The report is taken all the same, and the machine may see what is shown now.
                 log.exception("evidence.failed", extra={"case": case_id})
@@ -137,5 +144,5 @@ class FollowUps:
             try:
                 await self.assistance.look_at(job.case_id, job.target)
             except Exception:
-                # What fails for one case must not end the others.
+                # A failure for one case must not end the others.
                 log.exception("assistance.failed", extra={"case": job.case_id})

@@ -18,7 +18,7 @@ RECORD_MAX: Final = 3.0
 # Above what the formula gives anything: severity 10, 1,000 reporters, a trusted flagger, a billion viewers and the
 # machine's factor come to 45,000.
 ON_TOP: Final = 1_000_000.0
-# What the machine may make of it: a finding of an uncertain kind never outweighs many people.
+# The machine's weight at most: a finding of an uncertain kind never outweighs many people.
 MACHINE_FACTOR_MIN: Final = 0.5
 MACHINE_FACTOR_MAX: Final = 5.0
 

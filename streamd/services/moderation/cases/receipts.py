@@ -1,4 +1,4 @@
-"""What a reporter and a broadcaster hold in their hands: tokens that say nothing, and by which they come back.
+"""The receipts of a reporter and a broadcaster: tokens that say nothing, and by which they come back.
 
 A status token is made of the report's id and its case, and the secret of this store: nothing has to be kept for it, so
 that the hundred-thousandth report of a crowd is answered, asked about and appealed like the first. A report about what

@@ -75,7 +75,7 @@ class ReportMenu:
     """
 
     def __init__(self, folder: Path = TEXTS) -> None:
-        # What checks the files is made where moderation is on, and not with each start.
+        # The checks of the files are made where moderation is on, and not with each start.
         tree = TypeAdapter(dict[str, list[str] | Reason]).validate_json((folder / "menu.json").read_bytes())
         self._tree: Mapping[str, list[str] | Reason] = MappingProxyType(tree)
         files = [path for path in sorted(folder.glob("*.json")) if path.stem != "menu"]

@@ -1,6 +1,6 @@
 """Reports in the database: each joins the open case of its target and category, or opens one.
 
-Reports are taken many at a time (reports.py). What is done for them grows with the cases that they join and not with
+Reports are taken many at a time (reports.py). The work for them grows with the cases that they join and not with
 their number: one case is read and written once for all of them, and of a case no more than so many texts are kept.
 """
 
@@ -10,25 +10,26 @@ from collections import Counter, defaultdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, and_, insert, or_, select, update
+from sqlalchemy import Row, insert, or_, select, update
 
 from streamd.services.audit.audit_log import append_entries
 from streamd.services.audit.records import AuditEntry
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases import reporter_record
-from streamd.services.moderation.cases.case_records import Act, Case, CaseState, NewReport, Report, Taken
+from streamd.services.moderation.cases.case_records import Act, AppealState, Case, CaseState, NewReport, Report, Taken
 from streamd.services.moderation.cases.case_rows import note, open_case
 from streamd.services.moderation.cases.priority import Weight, priority_of
 from streamd.services.moderation.categories import Category, is_restricted
 from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.statement import SourceType
 from streamd.services.store.page import Page
-from streamd.services.store.schema import cases, decisions, recordings, reports, salts, users
+from streamd.services.store.schema import appeals, case_history, cases, decisions, recordings, reports, salts, users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from sqlalchemy import Column, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from streamd.services.store.database import Database
@@ -89,7 +90,7 @@ class ReportStore:
                 for index in indices:
                     report = batch[index]
                     record = records.get(report.source, reporter_record.NEW)
-                    # What is done to children is looked at, whoever says it.
+                    # A report of harm to children is looked at, whoever says it.
                     if record.is_suspended(now) and report.category is not Category.PROTECTION_OF_MINORS:
                         taken[index] = Taken(new_id(IdKind.CASE, now), is_suspended=True)
                     else:
@@ -197,19 +198,46 @@ class ReportStore:
         async with self._database.reading() as connection:
             return [_report(row) for row in await connection.execute(query)]
 
-    async def forget_reporters(self, decided_before: datetime, *, now: datetime, limit: int) -> int:
-        """Forget who reported cases that were decided before a time, a few at once; return how many reports."""
+    async def forget(self, over_before: datetime, *, now: datetime, limit: int) -> int:
+        """Forget who reported, and what people wrote, in cases that were over before a time; a few rows at once.
+
+        Decisions stay, with their reasons, and so do the acts of a case without their words.
+
+        Args:
+            over_before: A case is over when it is decided, and no complaint waits or was decided since.
+            now: Aware.
+            limit: Rows of each kind.
+
+        Returns:
+            How many rows were emptied.
+
+        Raises:
+            StoreUnavailableError: They could not be.
+        """
+        needed = select(appeals.c.case_id).where(
+            or_(appeals.c.state == AppealState.OPEN, appeals.c.decided_at >= over_before)
+        )
         old = (
             select(cases.c.id)
             .join(decisions, decisions.c.id == cases.c.decision_id)
-            .where(cases.c.state == CaseState.DECIDED, decisions.c.at < decided_before)
+            .where(cases.c.state == CaseState.DECIDED, decisions.c.at < over_before, cases.c.id.not_in(needed))
         )
-        named = and_(reports.c.case_id.in_(old), or_(reports.c.source != "", reports.c.contact != ""))
-        some = select(reports.c.id).where(named).limit(limit)
+        told = (reports.c.source, reports.c.contact, reports.c.explanation, reports.c.digest)
+        emptied: list[tuple[Table, Column[Any], Sequence[Column[Any]]]] = [
+            (reports, reports.c.id, told),
+            (appeals, appeals.c.id, (appeals.c.text,)),
+            (case_history, case_history.c.sequence, (case_history.c.text,)),
+        ]
+        done = 0
         async with self._database.writing() as connection:
-            done = await connection.execute(update(reports).where(reports.c.id.in_(some)).values(source="", contact=""))
+            for table, key, columns in emptied:
+                has_words = or_(*(column != "" for column in columns))
+                some = select(key).where(table.c.case_id.in_(old), has_words).limit(limit)
+                nothing = dict.fromkeys((column.name for column in columns), "")
+                found = await connection.execute(update(table).where(key.in_(some)).values(nothing))
+                done += int(found.rowcount)
             await reporter_record.forget_old(connection, now)
-            return done.rowcount
+        return done
 
 
 def new_case(report: NewReport, now: datetime, source_type: SourceType) -> dict[str, Any]:

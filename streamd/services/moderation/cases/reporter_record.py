@@ -1,4 +1,4 @@
-"""What is remembered of reporters: how often they were right, and that they were warned.
+"""The memory of reporters: how often they were right, and that they were warned.
 
 Kept by a keyed hash of the address or by a trusted flagger's name, and only once something that they reported was
 decided: a crowd that reports leaves nothing here.
@@ -57,7 +57,7 @@ class ReporterRecord:
 
 
 NEW: Final = ReporterRecord()
-"""Whoever nothing is known of."""
+"""A reporter that nothing is known of."""
 
 
 async def records_of(connection: AsyncConnection, sources: Collection[str]) -> dict[str, ReporterRecord]:

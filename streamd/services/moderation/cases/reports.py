@@ -2,7 +2,7 @@
 
 Each report is answered when it is written. Those that come while one transaction is under way wait for the next, all of
 them together, so that a crowd costs as many transactions a second as the disk can sync, and the loop's time goes to
-whoever watches. What waits is bounded, and so is what one address may send.
+whoever watches. The queue is bounded, and so are the reports of one address.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _UNSEEN: Final = dict.fromkeys(
         *range(0xE0000, 0xE0080),
     )
 )
-# What no database takes, and no page shows: control characters but for tabs and the ends of lines, and halves of
+# Characters that databases refuse and pages hide: control characters but for tabs and the ends of lines, and halves of
 # characters.
 _UNSHOWN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -271,7 +271,11 @@ class Reports:
                 self._tell(self._event(EventType.CASE_OPENED, each.report, result))
             if result.is_kept:
                 self._tell(self._event(EventType.REPORT_RECEIVED, each.report, result))
-                self._follow_ups.begin(result.case_id, target, each.report.at or each.report.received_at)
+                # Trusted flaggers are held to no share.
+                reporter = "" if each.report.flagger else each.report.source
+                self._follow_ups.begin(
+                    result.case_id, target, each.report.at or each.report.received_at, reporter=reporter
+                )
         if is_new:
             self._on_change()
 
@@ -316,7 +320,7 @@ def shown_at(at: datetime | None, now: datetime) -> datetime | None:
 def said(text: str, length_max: int, what: str) -> str:
     """A text as it was written, without what nobody sees and what turns the direction of the rest, and without secrets.
 
-    Whoever saw a stream key on the screen may write it down; moderators have no keys, and neither has the audit log.
+    A viewer who saw a stream key may write it down; moderators have no keys, and neither has the audit log.
 
     Raises:
         ReportRefusedError: It is too long.

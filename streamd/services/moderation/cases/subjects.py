@@ -1,4 +1,4 @@
-"""What a reporter means: a channel that is live, was live or has recordings, a recording, or a clip.
+"""The subject of a report: a channel that is live, was live or has recordings, a recording, or a clip.
 
 Whether there is such a thing is asked, and told to nobody: a report about a name that never was gets the same answer as
 one about a channel that is quiet.

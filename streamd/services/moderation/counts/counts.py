@@ -1,4 +1,4 @@
-"""What the public can count of a day: acts of moderation by category, source, country, and whether a machine had part.
+"""The public's figures of a day: acts of moderation by category, source, country, and whether a machine had part.
 
 A day is made of rows of the audit log, and of nothing else: whoever has the log can count it anew.
 """
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 ACTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "report.received": "reports",
-        "report.unmatched": "reports_unmatched",
-        "case.opened": "cases_opened",
+        # Told apart, whoever reports a name would read here whether it exists; so would they in cases that are opened.
+        "report.unmatched": "reports",
         "case.decided": "cases_decided",
         "case.reopened": "cases_reopened",
         "takedown.made": "takedowns",
@@ -37,6 +37,8 @@ ACTS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Actions of the audit log that are counted, and what the public calls them."""
+NAMES: Final = tuple(dict.fromkeys(ACTS.values()))
+"""What the public calls them, once each."""
 
 TIMED: Final = frozenset({"cases_decided", "takedowns", "restores", "orders_answered", "appeals_decided"})
 """Acts whose time since the report, order or appeal is told, as a median."""
@@ -162,7 +164,7 @@ class DayCounts:
     def shown(self) -> dict[str, Any]:
         """As the public's JSON has it: every act, also where it was not done."""
         found: dict[str, Any] = {}
-        for act in ACTS.values():
+        for act in NAMES:
             found[act] = {"total": self.acts[act]}
             for dimension in DIMENSIONS:
                 if counter := self.by(act, dimension):
@@ -175,7 +177,7 @@ class DayCounts:
         """The lines of a day: ``date,what,by,value,count``; made once until it changes."""
         if not self._csv:
             lines: list[str] = []
-            for act in ACTS.values():
+            for act in NAMES:
                 lines.append(f"{day},{act},,,{self.acts[act]}")
                 for dimension in DIMENSIONS:
                     lines += [

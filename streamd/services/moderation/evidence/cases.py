@@ -1,13 +1,17 @@
-"""What evidence has to know of cases, from their table."""
+"""What evidence has to know of what it is kept for: cases, and takedowns that were made without one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import or_, select
 
 from streamd.services.moderation.cases.case_records import AppealState, CaseState
-from streamd.services.store.schema import appeals, cases, decisions
+from streamd.services.moderation.categories import Keyword, is_restricted
+from streamd.services.moderation.ids import IdKind, is_id
+from streamd.services.moderation.statement import Statement
+from streamd.services.store.schema import appeals, cases, decisions, takedowns
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -15,9 +19,11 @@ if TYPE_CHECKING:
 
     from streamd.services.store.database import Database
 
+_KEYWORDS: Final = frozenset(Keyword)
+
 
 class EvidenceCases:
-    """Cases, as evidence sees them.
+    """Cases, and takedowns without one, as evidence sees them; an id of either stands for a case.
 
     Args:
         database: The key store's.
@@ -35,7 +41,10 @@ class EvidenceCases:
         query = select(cases.c.category, cases.c.is_restricted).where(cases.c.id == case_id)
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return ("", False) if row is None else (row.category, row.is_restricted)
+        if row is not None:
+            return row.category, row.is_restricted
+        statement = (await self._statements([case_id])).get(case_id)
+        return ("", False) if statement is None else (statement.category.value, _shows_child_abuse(statement))
 
     async def restricted_among(self, case_ids: Collection[str]) -> Collection[str]:
         """Those of some cases whose evidence nobody sees who need not.
@@ -45,7 +54,9 @@ class EvidenceCases:
         """
         query = select(cases.c.id).where(cases.c.id.in_([*case_ids]), cases.c.is_restricted)
         async with self._database.reading() as connection:
-            return {*(await connection.execute(query)).scalars()}
+            found: set[str] = {*(await connection.execute(query)).scalars()}
+        statements = await self._statements(case_ids)
+        return found | {each for each, statement in statements.items() if _shows_child_abuse(statement)}
 
     async def needed_among(self, case_ids: Collection[str], before: datetime) -> Collection[str]:
         """Those of some cases whose evidence is kept.
@@ -64,9 +75,33 @@ class EvidenceCases:
             select(appeals.c.case_id).where(
                 appeals.c.case_id.in_(ids), or_(appeals.c.state == AppealState.OPEN, appeals.c.decided_at >= before)
             ),
+            select(takedowns.c.id).where(
+                takedowns.c.id.in_(ids), or_(takedowns.c.made_at >= before, takedowns.c.restored_at >= before)
+            ),
+            # A complaint about a takedown without a case has made one.
+            select(decisions.c.takedown_id)
+            .join(appeals, appeals.c.decision_id == decisions.c.id)
+            .where(
+                decisions.c.takedown_id.in_(ids),
+                or_(appeals.c.state == AppealState.OPEN, appeals.c.decided_at >= before),
+            ),
         )
         needed: set[str] = set()
         for query in queries:
             async with self._database.reading() as connection:
                 needed.update((await connection.execute(query)).scalars())
         return needed
+
+    async def _statements(self, ids: Collection[str]) -> dict[str, Statement]:
+        """The statements of reasons of the takedowns among some ids."""
+        named = [each for each in ids if is_id(IdKind.TAKEDOWN, each)]
+        if not named:
+            return {}
+        query = select(takedowns.c.id, takedowns.c.statement).where(takedowns.c.id.in_(named))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return {row.id: Statement.of(json.loads(row.statement)) for row in rows}
+
+
+def _shows_child_abuse(statement: Statement) -> bool:
+    return any(is_restricted(Keyword(each)) for each in statement.category_specification if each in _KEYWORDS)

@@ -33,7 +33,7 @@ BLURRED_NAME: Final = "blurred.jpg"
 SUMS_NAME: Final = "SHA256SUMS"
 CHAIN_NAME: Final = "chain.json"
 STAMP_NAME: Final = "timestamp.tsr"
-# What is over the sums, and so not in them.
+# Files over the sums, and so not in them.
 BESIDE: Final = frozenset({SUMS_NAME, CHAIN_NAME, STAMP_NAME})
 UNFINISHED: Final = ".new"
 # A folder has some ten files; a line has 67 characters and a name.

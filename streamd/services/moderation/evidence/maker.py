@@ -63,6 +63,8 @@ class Wanted:
     asked_at: datetime
     held: Held
     """What was in memory when it was reported."""
+    is_small: bool = False
+    """A picture and facts alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class EvidenceMaker:
 
         Raises:
             OSError: The disk does not take it, or there is no room.
-            StoreUnavailableError: The index does not answer. What is whole on the disk is told to it later.
+            StoreUnavailableError: The index does not answer. A piece that is whole on the disk is told to it later.
             StorageError: The bucket does not.
         """
         shelf = self._shelf
@@ -119,8 +121,10 @@ class EvidenceMaker:
                 wanted.target, wanted.at_s, held,
                 last_s=shelf.options.last_s, bytes_max=PIECE_BYTES_MAX, staging=staging,
             )  # fmt: skip
-            runs = runs_of(found.renditions.items()) if shelf.options.last_s else []
+            runs = runs_of(found.renditions.items()) if shelf.options.last_s and not wanted.is_small else []
             left_out = "the oldest of it, for it is too much" if found.is_cut else ""
+            if wanted.is_small:
+                left_out = "all of it, for its reporter has had too much kept today"
             size_bytes = sum(run.size_bytes for run in runs)
             if runs and size_bytes > room:
                 runs, size_bytes, left_out = [], 0, "all of it, for there is no room ([limits] evidence_bytes_max)"

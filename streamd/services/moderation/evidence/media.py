@@ -1,7 +1,7 @@
 """The media of evidence: the last seconds before a report, from the live window, the past or a recording.
 
-What is in memory is held at once, when the report arrives, without a copy: a takedown a moment later, or the window
-that goes on, takes none of it away. What lies on the disk is found and read in a thread.
+Media in memory is held at once, when the report arrives, without a copy: a takedown a moment later, or the window
+that goes on, takes none of it away. Media on the disk is found and read in a thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Write = Callable[[bytes | memoryview], object]
 
-# What a reporter saw went on for a moment while they looked for the button, and lies in whole segments.
+# The scene went on for a moment while the reporter looked for the button, and lies in whole segments.
 AFTER_MS = 5_000
 # Read and written at once, in a thread.
 BLOCK_BYTES = 1024 * 1024

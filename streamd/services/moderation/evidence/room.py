@@ -1,6 +1,6 @@
 """Evidence of what was reported: kept within seconds, off the loop, and for as long as it may be asked for.
 
-Whoever reports hands over a case and a target, and need not wait. What is in memory is held in that moment; the
+A report hands over a case and a target, and need not wait. Media in memory is held in that moment; the
 rest is done by a few workers: the media and the picture are written into a folder of their own, hashed, and linked to
 the piece before. It is a copy: a takedown, a rule or a broadcaster who deletes a recording takes none of it away.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from streamd.errors import StorageError, StoreUnavailableError
 from streamd.services.moderation.evidence.folder import PICTURE_NAME
 from streamd.services.moderation.evidence.maker import Wanted
+from streamd.services.moderation.evidence.shares import Shares
 from streamd.services.moderation.evidence.sources import Held
 from streamd.services.moderation.ids import IdKind, new_id
 
@@ -49,7 +50,7 @@ PER_CASE_MAX = 8
 CASES_REMEMBERED = 4096
 # A piece that takes longer is given up: its disk hangs.
 PIECE_S = 30.0
-# Whoever looks at a case's picture waits for a piece that is being kept, and no longer.
+# A moderator who looks at a case's picture waits for a piece that is being kept, and no longer.
 PICTURE_WAIT_S = 10.0
 # Between two looks at what is to be deleted, and at what waits for a stamp.
 RETENTION_INTERVAL_S = 600.0
@@ -73,6 +74,7 @@ class _Job:
 
     wanted: Wanted
     held_bytes: int
+    reporter: str = ""
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -126,6 +128,7 @@ class EvidenceRoom:
         # By id; the case that was reported last stands last.
         self._cases: OrderedDict[str, _Case] = OrderedDict()
         self._pending: dict[str, list[_Job]] = {}
+        self._shares = Shares()
         self._workers: list[asyncio.Task[None]] = []
         self._housekeeping: asyncio.Task[None] | None = None
         self._retain_at = self._stamp_at = clock.monotonic()
@@ -165,7 +168,7 @@ class EvidenceRoom:
         """Media in memory that waits for its turn, and what is remembered of playlists, bytes."""
         return self._held_bytes + self._sources.held_bytes
 
-    def begin(self, case_id: str, target: EvidenceTarget, at_s: float | None = None) -> str:
+    def begin(self, case_id: str, target: EvidenceTarget, at_s: float | None = None, reporter: str = "") -> str:
         """Have evidence kept; what is in memory is held before this returns, and nobody is waited for.
 
         Args:
@@ -173,6 +176,7 @@ class EvidenceRoom:
             target: What was reported.
             at_s: When what was reported was seen, seconds since 1970 (EXT-X-PROGRAM-DATE-TIME); of a recording or a
                 clip also from its beginning. None for now, or the beginning.
+            reporter: Whose report it is kept for, as reports know them; empty for nobody whose share is bounded.
 
         Returns:
             The id that the piece will have; empty where none is kept, for the case has one of this minute, or too many
@@ -193,9 +197,8 @@ class EvidenceRoom:
         self._held_bytes += held_bytes
         asked_at = self._clock.now()
         evidence_id = new_id(IdKind.EVIDENCE, asked_at)
-        job = _Job(
-            Wanted(evidence_id, case_id, target, at_s, asked_at, held), held_bytes
-        )  # fmt: skip
+        is_small = bool(reporter) and self._shares.is_spent(reporter, self.shelf.options.bytes_max, now)
+        job = _Job(Wanted(evidence_id, case_id, target, at_s, asked_at, held, is_small), held_bytes, reporter)
         self._remember(case_id, now)
         self._pending.setdefault(case_id, []).append(job)
         self.shelf.writing.add(evidence_id)
@@ -232,7 +235,7 @@ class EvidenceRoom:
             job = await self._jobs.get()
             try:
                 async with asyncio.timeout(PIECE_S):
-                    await self._keep(job.wanted)
+                    await self._keep(job)
             except Exception as exc:  # noqa: BLE001  # a piece that fails is one piece
                 self._note_failure(job.wanted, exc)
             finally:
@@ -240,8 +243,8 @@ class EvidenceRoom:
             # The media that it held is let go before the next one is waited for.
             del job
 
-    async def _keep(self, wanted: Wanted) -> None:
-        began = self._clock.monotonic()
+    async def _keep(self, job: _Job) -> None:
+        wanted, began = job.wanted, self._clock.monotonic()
         case = self._cases.get(wanted.case_id)
         if case is not None and not case.is_counted:
             # An earlier server may have kept some, or another.
@@ -250,6 +253,8 @@ class EvidenceRoom:
             if case.pieces > PER_CASE_MAX:
                 return
         record = await self._maker.make(wanted)
+        if job.reporter:
+            self._shares.spend(job.reporter, record.size_bytes, began)
         # The next look has it stamped.
         self._stamp_at = began
         self._count("kept")

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streamd.errors import EvidenceGoneError, StampError
+from streamd.limits import DEFAULT, MODERATION
 from streamd.services.audit.audit_log import entry_of
 from streamd.services.audit.records import SERVER
 from streamd.services.moderation.act_details import ActDetails
@@ -75,11 +76,11 @@ class Cases(Protocol):
 class EvidenceOptions:
     """How much is kept, and for how long."""
 
-    last_s: int = 30
+    last_s: int = MODERATION.evidence_s
     """Media before a report, seconds; 0 for a picture and facts alone."""
-    keep_days: int = 183
+    keep_days: int = MODERATION.evidence_keep_days
     """Days after the decision. Six months: as long as it can be complained about."""
-    bytes_max: int = 20 * 1024**3
+    bytes_max: int = DEFAULT.evidence_bytes_max
     """Of all evidence on the disk. Beyond it, pieces are a picture and facts."""
 
 

@@ -265,7 +265,7 @@ class EvidenceSources:
                 return None
             recording_id, begin_s = clip.recording_id, clip.start_actual_ms / 1000
             if at_s is None or at_s < INSTANT_FROM_S:
-                # What is seen of a clip first is its beginning, with what came after it.
+                # Viewers of a clip see its beginning first, and go on from there.
                 at_s = begin_s + (at_s if at_s is not None else min(last_s, clip.duration_ms / 1000))
         record = await self._recordings.find(recording_id)
         if record is None:

@@ -1,6 +1,6 @@
-"""What the machine does for the people who decide: it looks at pictures of cases, and sets the order of cases.
+"""The machine's help for the people who decide: it looks at pictures of cases, and sets the order of cases.
 
-It never decides. What it found is told with the case, with a draft of what could be written; whether people agreed is
+It never decides. Its findings are told with the case, with a draft of what could be written; whether people agreed is
 counted, and that is its error rate.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamd.errors import AssistantError, PictureError, PictureWorkerRestsError, StoreUnavailableError
+from streamd.limits import MODERATION
 from streamd.media.picture import SIDE_PIXELS_MAX
 from streamd.media.storyboard import CellSize
 from streamd.services.audit.records import SERVER
@@ -23,9 +24,9 @@ from streamd.services.moderation.ids import IdKind, new_id
 from streamd.services.moderation.machine.drafts import CaseFacts, Draft, draft_statement
 from streamd.services.moderation.machine.duplicates import CASES_MAX, Duplicates
 from streamd.services.moderation.machine.findings import (
-    Finding,
     FindingSource,
     MachineRecord,
+    PictureFinding,
     Suggestion,
     Weight,
     weigh,
@@ -122,7 +123,7 @@ class Eye(Protocol):
 class Suggests(Protocol):
     """The service that may suggest something."""
 
-    async def suggest(self, facts: CaseFacts, finding: Finding | None, /) -> Suggestion | None:
+    async def suggest(self, facts: CaseFacts, finding: PictureFinding | None, /) -> Suggestion | None:
         """Ask what it makes of a case.
 
         Raises:
@@ -136,7 +137,7 @@ class AssistanceOptions:
 
     labels: tuple[str, ...] = ()
     """Of the classifier; none for all."""
-    threshold: float = 0.6
+    threshold: float = MODERATION.classifier_score_min
     """From which score on a label is found."""
     label_category: Category = Category.OTHER_VIOLATION_TC
     """What a label is a sign of."""
@@ -247,7 +248,7 @@ class Assistance:
             self._note_failure(FindingSource.REPORT, target.channel, exc)
 
     async def scan(self, channel: str, keyframe: Keyframe) -> None:
-        """Look at a picture that nobody has reported; where something is found, open a case. What fails is logged.
+        """Look at a picture that nobody has reported; where something is found, open a case. A failure is logged.
 
         Args:
             channel: Its name.
@@ -267,13 +268,37 @@ class Assistance:
         except (PictureError, StoreUnavailableError) as exc:
             self._note_failure(FindingSource.SCAN, channel, exc)
 
-    async def findings(self, case_id: str) -> list[Finding]:
+    async def findings(self, case_id: str) -> list[PictureFinding]:
         """What was found for a case, the newest first.
 
         Raises:
             StoreUnavailableError: It could not be read.
         """
         return await self._store.of_case(case_id)
+
+    async def judge(self, case_id: str, finding_id: str, *, agreed: bool, by: Actor) -> PictureFinding | None:
+        """Count what a person makes of one finding, whatever they decide about its case.
+
+        Args:
+            case_id: Its case.
+            finding_id: Its id.
+            agreed: Whether they saw what the machine found.
+            by: The person.
+
+        Returns:
+            The finding as it is judged now; None where there is none.
+
+        Raises:
+            ModerationStateError: Nothing was found in it.
+            StoreUnavailableError: It could not be written.
+        """
+        judged = await self._store.judge_one(case_id, finding_id, agreed=agreed, by=by, now=self._clock.now())
+        if judged is None:
+            return None
+        finding, is_new = judged
+        if is_new:
+            self._metrics.moderation.moderation_judged_total.labels("agreed" if agreed else "disagreed").inc()
+        return finding
 
     async def record(self) -> MachineRecord:
         """How often people agreed with what was found.
@@ -326,7 +351,7 @@ class Assistance:
             log.warning("machine.not_judged", extra={"case": case_id, "reason": str(exc)})
             return
         if judged:
-            self._metrics.moderation_judged_total.labels("agreed" if agreed else "disagreed").inc(judged)
+            self._metrics.moderation.moderation_judged_total.labels("agreed" if agreed else "disagreed").inc(judged)
 
     async def _pixels(self, case_id: str, channel: str) -> bytes | None:
         """The pixels of a case's picture, and where none is kept, those of what is shown now.
@@ -367,7 +392,7 @@ class Assistance:
         if look.is_comparable:
             self._duplicates.note(case_id, look.hash)
         now = self._clock.now()
-        finding = Finding(
+        finding = PictureFinding(
             new_id(IdKind.FINDING, now),
             case_id,
             channel,
@@ -402,14 +427,14 @@ class Assistance:
             summary=summary,
         )
 
-    def _ask_assistant(self, finding: Finding, seen: _Seen) -> None:
+    def _ask_assistant(self, finding: PictureFinding, seen: _Seen) -> None:
         if self._assistant is None or len(self._suggestions) >= SUGGESTIONS_MAX:
             return
         task = asyncio.create_task(self._suggest(self._assistant, finding, seen))
         self._suggestions.add(task)
         task.add_done_callback(self._suggestions.discard)
 
-    async def _suggest(self, assistant: Suggests, finding: Finding, seen: _Seen) -> None:
+    async def _suggest(self, assistant: Suggests, finding: PictureFinding, seen: _Seen) -> None:
         try:
             facts = await self._desk.facts(finding.case_id)
             if facts is None:
@@ -420,17 +445,17 @@ class Assistance:
             await self._store.suggest(finding.id, suggestion)
             words = f"assistant: {suggestion.summary}" if suggestion.summary else ""
             await self._tell(finding.case_id, seen.told, suggestion.factor, words)
-            self._metrics.moderation_suggestions_total.labels("answered").inc()
+            self._metrics.moderation.moderation_suggestions_total.labels("answered").inc()
         except (AssistantError, StoreUnavailableError) as exc:
-            self._metrics.moderation_suggestions_total.labels("failed").inc()
+            self._metrics.moderation.moderation_suggestions_total.labels("failed").inc()
             log.warning("assistant.failed", extra={"case": finding.case_id, "reason": str(exc)})
         except Exception:
             log.exception("assistant.broke", extra={"case": finding.case_id})
 
     def _count(self, source: FindingSource, result: str, look: Look | None = None) -> None:
-        self._metrics.moderation_looks_total.labels(source.value, result).inc()
+        self._metrics.moderation.moderation_looks_total.labels(source.value, result).inc()
         if look is not None and look.fault:
-            # What is missing is told when the process begins; this is a model that fails on one picture.
+            # A missing part is told when the process begins; this is a model that fails on one picture.
             log.debug("look.incomplete", extra={"source": source.value, "reason": look.fault})
 
     def _note_failure(self, source: FindingSource, channel: str, exc: Exception) -> None:

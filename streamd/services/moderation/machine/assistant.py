@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.services.events.sender import Sender
     from streamd.services.moderation.machine.drafts import CaseFacts
-    from streamd.services.moderation.machine.findings import Finding
+    from streamd.services.moderation.machine.findings import PictureFinding
 
 log = logging.getLogger(__name__)
 
-# A model on a processor of its own writes a hundred words in it; who waits longer has looked at the case by then.
+# A model on a processor of its own writes a hundred words in it; a moderator who waits longer has looked at the case.
 ANSWER_S: Final = 20.0
 # A hundred words in JSON are 1 kB.
 ANSWER_BYTES_MAX: Final = 64 * 1024
@@ -98,7 +98,7 @@ class Assistant:
         self._failures = 0
         self._rests_until = -math.inf
 
-    async def suggest(self, facts: CaseFacts, finding: Finding | None) -> Suggestion | None:
+    async def suggest(self, facts: CaseFacts, finding: PictureFinding | None) -> Suggestion | None:
         """Ask what the service makes of a case.
 
         Returns:
@@ -121,7 +121,7 @@ class Assistant:
     def _rests(self) -> bool:
         return self._clock.monotonic() < self._rests_until
 
-    async def _ask(self, facts: CaseFacts, finding: Finding | None) -> Suggestion:
+    async def _ask(self, facts: CaseFacts, finding: PictureFinding | None) -> Suggestion:
         options = self.options
         headers = {"Accept": "application/json"}
         if options.key:
@@ -146,7 +146,7 @@ class Assistant:
         return suggestion
 
 
-def question(facts: CaseFacts, finding: Finding | None, model: str) -> dict[str, Any]:
+def question(facts: CaseFacts, finding: PictureFinding | None, model: str) -> dict[str, Any]:
     """The question about a case, as the protocol has it.
 
     Args:

@@ -1,6 +1,6 @@
 """The cases as the machine knows them: it reads what is said in one, sets its priority, and opens one of its own.
 
-A case of its own is opened as one that nobody reported (``SOURCE_VOLUNTARY``); who reports the same joins it.
+A case of its own is opened as one that nobody reported (``SOURCE_VOLUNTARY``); a report of the same joins it.
 """
 
 from __future__ import annotations

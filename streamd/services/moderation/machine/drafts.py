@@ -16,7 +16,7 @@ from streamd.services.moderation.statement import FACTS_CHARS_MAX, Ground, Sourc
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from streamd.services.moderation.machine.findings import Finding
+    from streamd.services.moderation.machine.findings import PictureFinding
 
 # Words of reporters and of pictures that a draft repeats: enough to decide by, and not all that a crowd writes.
 EXPLANATIONS_MAX: Final = 5
@@ -50,7 +50,7 @@ class Draft:
     """Fields that are the person's to write."""
 
 
-def draft_statement(facts: CaseFacts, finding: Finding | None) -> Draft:
+def draft_statement(facts: CaseFacts, finding: PictureFinding | None) -> Draft:
     """Fill a statement from what is known.
 
     Args:
@@ -79,7 +79,7 @@ def draft_statement(facts: CaseFacts, finding: Finding | None) -> Draft:
     return Draft(statement, (ground, f"{kind}_explanation"))
 
 
-def _facts(facts: CaseFacts, finding: Finding | None) -> str:
+def _facts(facts: CaseFacts, finding: PictureFinding | None) -> str:
     began = f"{facts.opened_at:%Y-%m-%d %H:%M} UTC"
     times = "once" if facts.reports == 1 else f"{facts.reports} times"
     paragraphs = [

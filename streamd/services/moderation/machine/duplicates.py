@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Cases of some months on a server with a hundred a day; 2 MB, and 2 ms of a search.
 CASES_MAX = 10_000
-# Who looks at a case opens a few others, not a hundred.
+# A moderator who looks at a case opens a few others, not a hundred.
 FOUND_MAX = 10
 
 

@@ -1,4 +1,4 @@
-"""What the machine has found in a picture, how much it weighs, and whether a person agreed.
+"""The machine's findings in a picture, how much they weigh, and whether a person agreed.
 
 It sets the order in which people look, and decides nothing: no act begins here.
 """
@@ -80,7 +80,7 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PictureFinding:
     """A picture that was looked at for a case."""
 
     id: str

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
+from streamd.errors import ModerationStateError
 from streamd.services.audit.audit_log import append_entries, entry_of
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases.case_records import CaseState
 from streamd.services.moderation.categories import Category
-from streamd.services.moderation.machine.findings import Duplicate, Finding, FindingSource, MachineRecord, Suggestion
+from streamd.services.moderation.machine.findings import (
+    Duplicate,
+    FindingSource,
+    MachineRecord,
+    PictureFinding,
+    Suggestion,
+)
 from streamd.services.moderation.machine.hash_lists import QUALITY_MIN
 from streamd.services.moderation.machine.sight import Look, Match
 from streamd.services.store.schema import cases, decisions, findings
@@ -41,7 +48,7 @@ class FindingsStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, finding: Finding, by: Actor, details: ActDetails) -> None:
+    async def add(self, finding: PictureFinding, by: Actor, details: ActDetails) -> None:
         """Add a finding; where the machine found something, the audit log has it too.
 
         Args:
@@ -76,7 +83,7 @@ class FindingsStore:
                 update(findings).where(findings.c.id == finding_id).values(suggestion=json.dumps(asdict(suggestion)))
             )
 
-    async def of_case(self, case_id: str) -> list[Finding]:
+    async def of_case(self, case_id: str) -> list[PictureFinding]:
         """The last findings of a case, the newest first.
 
         Raises:
@@ -107,7 +114,8 @@ class FindingsStore:
     async def judge(self, case_id: str, *, agreed: bool, by: Actor, now: datetime, details: ActDetails) -> int:
         """Note whether a person saw in a case what the machine found there.
 
-        A finding is judged once for each decision: a later one, after an appeal, stands in its place.
+        A finding is judged once for each decision: a later one, after an appeal, stands in its place. What somebody has
+        said of one finding by itself (``judge_one``) stays.
 
         Args:
             case_id: The case that they decided.
@@ -125,7 +133,7 @@ class FindingsStore:
         async with self._database.writing() as connection:
             judged = await connection.execute(
                 update(findings)
-                .where(findings.c.case_id == case_id, findings.c.signs != "[]")
+                .where(findings.c.case_id == case_id, findings.c.signs != "[]", findings.c.is_judged_alone.is_(False))
                 .where((findings.c.agreed.is_(None)) | (findings.c.agreed != agreed))
                 .values(agreed=agreed, judged_by=by.name, judged_at=now)
             )
@@ -134,6 +142,46 @@ class FindingsStore:
                 act = entry_of(now, by, action, subject=case_id, reason=details.text(), count=judged.rowcount)
                 await append_entries(connection, [act])
         return int(judged.rowcount)
+
+    async def judge_one(
+        self, case_id: str, finding_id: str, *, agreed: bool, by: Actor, now: datetime
+    ) -> tuple[PictureFinding, bool] | None:
+        """Note what a person makes of one finding, whatever they decide about its case.
+
+        Args:
+            case_id: Its case.
+            finding_id: Its id.
+            agreed: Whether they saw what the machine found.
+            by: The person.
+            now: Aware.
+
+        Returns:
+            The finding, and whether it is judged otherwise than before; None where there is none.
+
+        Raises:
+            ModerationStateError: Nothing was found in it.
+            StoreUnavailableError: It could not be written.
+        """
+        chosen = (findings.c.case_id == case_id, findings.c.id == finding_id)
+        query = select(findings, cases.c.category).outerjoin(cases, cases.c.id == findings.c.case_id).where(*chosen)
+        async with self._database.writing() as connection:
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                return None
+            if row.signs == "[]":
+                raise ModerationStateError("the machine has found nothing in this picture: there is nothing to judge")
+            is_new = row.agreed is not agreed
+            await connection.execute(
+                update(findings)
+                .where(*chosen)
+                .values(agreed=agreed, judged_by=by.name, judged_at=now, is_judged_alone=True)
+            )
+            if is_new:
+                details = ActDetails(category=row.category or "", automated_detection=True)
+                action = "machine.agreed" if agreed else "machine.disagreed"
+                act = entry_of(now, by, action, subject=case_id, reason=details.text(finding_id))
+                await append_entries(connection, [act])
+        return replace(_finding(row), agreed=agreed, judged_by=by.name, judged_at=now), is_new
 
     async def record(self) -> MachineRecord:
         """How good the machine is.
@@ -174,7 +222,7 @@ class FindingsStore:
             return int(done.rowcount)
 
 
-def _values(finding: Finding) -> dict[str, Any]:
+def _values(finding: PictureFinding) -> dict[str, Any]:
     look = finding.look
     return {
         "id": finding.id,
@@ -197,8 +245,8 @@ def _values(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _finding(row: Row[Any]) -> Finding:
-    return Finding(
+def _finding(row: Row[Any]) -> PictureFinding:
+    return PictureFinding(
         id=row.id,
         case_id=row.case_id,
         channel=row.channel,

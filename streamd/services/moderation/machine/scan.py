@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+from streamd.limits import MODERATION
 from streamd.services.live.newest_keyframe import newest_keyframe
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ScanOptions:
     """Which pictures, and how many."""
 
     mode: ScanMode = ScanMode.REPORTED
-    pictures_per_s: int = 10
+    pictures_per_s: int = MODERATION.scan_pictures_per_s
     """Of all channels together."""
 
 
@@ -93,7 +94,7 @@ class Scanner:
         if self.options.mode not in (ScanMode.FIRST_MINUTE, ScanMode.ALL):
             return
         due = self._due()
-        self._metrics.moderation_scan_waiting.set(max(0, len(due) - self.options.pictures_per_s))
+        self._metrics.moderation.moderation_scan_waiting.set(max(0, len(due) - self.options.pictures_per_s))
         if not due or (self._round is not None and not self._round.done()):
             return
         self._round = asyncio.create_task(self._look_at(due[: self.options.pictures_per_s]))

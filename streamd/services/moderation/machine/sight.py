@@ -1,7 +1,7 @@
-"""What goes between the server and the process that looks at pictures, and what it has seen.
+"""The messages between the server and the process that looks at pictures, with its findings.
 
 The process is ``process.workers.sight_worker``. It is told once what to compare with, and then given pixels, picture
-by picture. What it says is read as the word of a stranger: its shape is checked, and its length bounded.
+by picture. Its answer is read as the word of a stranger: its shape is checked, and its length bounded.
 """
 
 from __future__ import annotations

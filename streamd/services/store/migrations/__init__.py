@@ -28,8 +28,8 @@ class SchemaStanding(enum.Enum):
 
 
 def head() -> str:
-    """The last step, as its file names it: ``step_NUMBER_what_it_does.py``."""
-    return max(path.name for path in _STEPS.glob("step_*.py")).split("_")[1]
+    """The last step, as its file names it: ``step_NUMBER_what_it_does.py``, or ``.pyc`` where sources are left out."""
+    return max(path.name for path in _STEPS.glob("step_*.py*")).split("_")[1]
 
 
 def schema_standing(connection: Connection) -> SchemaStanding:

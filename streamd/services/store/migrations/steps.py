@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic import command
@@ -51,4 +52,11 @@ def refuse_unknown(found: set[str]) -> None:
 def _config(connection: Connection | None = None) -> Config:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", SCRIPT_LOCATION)
+    # Alembic lists the files of a folder: by its own word it looks for sources alone.
+    config.set_main_option("sourceless", "false" if _has_sources() else "true")
     return config
+
+
+def _has_sources() -> bool:
+    """Whether the steps are there as sources, and not as bytecode alone."""
+    return any((Path(__file__).parent / "versions").glob("step_*.py"))

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from streamd.clock import ManualClock
 from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.findings import FindingDesk
-from streamd.services.audit.records import Actor
+from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.keys.service import KeyService
 from streamd.services.keys.verifier import KeyVerifier
@@ -44,6 +44,7 @@ LISTED = Look(HASH, 96, (Match("known.txt", Category.VIOLENCE, HASH, 3),), (("bl
 class Api:
     def __init__(self, store: KeyStore) -> None:
         clock = ManualClock()
+        self.store = store
         self.case_id = new_id(IdKind.CASE, clock.now())
         self.hands, self.desk = StandInHands(LISTED), StandInDesk(clock)
         self.assistance = assistance_of(store, clock, self.hands, self.desk)
@@ -64,6 +65,19 @@ class Api:
     async def get(self, path: str, token: str = TOKEN) -> tuple[int, Any]:
         async with self.client.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
             return response.status, await response.json(content_type=None)
+
+    async def acts(self) -> list[AuditEntry]:
+        return [record.entry for record in (await self.store.audit.page(after=0, limit=100)).items]
+
+    async def judge(self, finding_id: str, *, agreed: Any, case_id: str = "") -> tuple[int, Any]:
+        path = f"/api/v1/cases/{case_id or self.case_id}/findings/{finding_id}/judge"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with self.client.post(path, json={"agreed": agreed}, headers=headers) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def newest(self) -> Any:
+        _, answer = await self.get(f"/api/v1/cases/{self.case_id}/findings")
+        return answer["findings"][0]
 
 
 @pytest_asyncio.fixture
@@ -104,6 +118,38 @@ async def test_findings_are_told_with_all_that_was_seen(api: Api) -> None:
         "judged_by": "carol",
         "judged_at": "2026-01-01T00:00:00Z",
     }
+
+
+async def test_what_a_person_says_of_a_finding_stays_whatever_is_decided_about_the_case(api: Api) -> None:
+    await api.assistance.look_at(api.case_id, DEMO)
+    finding = await api.newest()
+    status, judged = await api.judge(finding["id"], agreed=False)
+    assert (status, judged["agreed"], judged["judged_by"]) == (200, False, "root")
+    await api.assistance.note_decision(api.case_id, agreed=True, by=Actor("carol"))
+    assert await api.newest() == judged
+    # Said twice it counts once, and a person may think better of it.
+    await api.judge(finding["id"], agreed=False)
+    assert (await api.get("/api/v1/assistance"))[1]["disagreed"] == 1
+    assert [entry.action for entry in await api.acts()] == ["machine.found", "machine.disagreed"]
+    await api.judge(finding["id"], agreed=True)
+    assert (await api.newest())["agreed"] is True
+
+
+async def test_what_is_no_finding_of_the_case_is_not_judged(api: Api) -> None:
+    await api.assistance.look_at(api.case_id, DEMO)
+    found = (await api.newest())["id"]
+    assert (await api.judge(new_id(IdKind.FINDING, ManualClock().now()), agreed=True))[0] == 404
+    other = new_id(IdKind.CASE, ManualClock().now())
+    assert (await api.judge(found, agreed=True, case_id=other))[0] == 404
+    for given in ("maybe", None, 2):
+        assert (await api.judge(found, agreed=given))[0] == 422
+    assert (await api.newest())["agreed"] is None
+
+
+async def test_where_nothing_was_found_there_is_nothing_to_judge(api: Api) -> None:
+    api.hands.sees = Look("ab" * 32, 96)
+    await api.assistance.look_at(api.case_id, DEMO)
+    assert (await api.judge((await api.newest())["id"], agreed=True))[0] == 409
 
 
 async def test_a_draft_names_what_is_the_persons_to_write(api: Api) -> None:

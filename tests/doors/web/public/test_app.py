@@ -3,8 +3,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from ipaddress import ip_network
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin
 
 import pytest
@@ -15,7 +16,11 @@ from streamd.clock import ManualClock
 from streamd.doors.delivery.channels import PublicChannels
 from streamd.doors.web.public.app import GZIP_FROM_BYTES, PublicApi
 from streamd.services.metrics import Metrics
+from streamd.services.playback.gate import PlaybackGate
+from streamd.services.playback.gate_options import GateOptions
+from streamd.services.playback.view_blocks import ViewBlock
 from tests.support.doors import StandInRegistry, media_routes
+from tests.support.enforcement import KnownCountries
 from tests.support.ports import port_of
 
 if TYPE_CHECKING:
@@ -84,6 +89,42 @@ class TestWhereThereIsNothing:
         async with TestClient(server) as client, client.get(path, headers={"Accept": "text/html"}) as response:
             assert response.status == 404
             assert response.content_type != "text/html"
+
+
+class TestTheListWhereSomethingIsBlocked:
+    """An order holds in its country: what is not shown there is not listed there, and is everywhere else."""
+
+    async def listed(self, api: PublicApi, address: str, **more: Any) -> tuple[list[str], str]:
+        request = make_mocked_request("GET", "/api/v1/streams", transport=_transport_of(address), **more)
+        response = await api.list_streams(request)
+        assert isinstance(response.body, bytes)
+        streams = json.loads(response.body)["streams"]
+        return [each["name"] for each in streams], response.headers["Cache-Control"]
+
+    async def test_it_is_left_out_there_alone(self) -> None:
+        german, french = "203.0.113.9", "198.51.100.9"
+        gate = PlaybackGate(ManualClock(), GateOptions(), KnownCountries())
+        named = [SimpleNamespace(name=name, presentation=object()) for name in ("anna", "bert", "carl")]
+        channels = cast("PublicChannels", SimpleNamespace(gate=gate, policy=lambda _: "public", listed=lambda: named))
+        api = PublicApi(channels, ManualClock(), has_posters=False)
+        api._describe = lambda channel, *_: {"name": channel.name}  # type: ignore[method-assign]
+        everything = ["anna", "bert", "carl"]
+        assert await self.listed(api, german) == (everything, "max-age=1")
+        gate.block(ViewBlock("bert", ("DE",)), "blk_1")
+        gate.block(ViewBlock("carl", network=ip_network("198.51.100.0/24")), "blk_2")
+        for _ in range(2):
+            assert await self.listed(api, german) == (["anna", "carl"], "private, max-age=1")
+            assert await self.listed(api, french) == (["anna", "bert"], "private, max-age=1")
+        gate.block(ViewBlock(countries=("FR",)), "blk_3")
+        assert (await self.listed(api, french))[0] == []
+        assert (await self.listed(api, german))[0] == ["anna", "carl"]
+        for block in (ViewBlock("bert", ("DE",)), ViewBlock(countries=("FR",))):
+            gate.unblock(block, "blk_1" if block.subject else "blk_3")
+        assert (await self.listed(api, german))[0] == everything
+
+
+def _transport_of(address: str) -> Any:
+    return SimpleNamespace(get_extra_info=lambda name, default=None: (address, 1) if name == "peername" else default)
 
 
 class TestTheListOfStreams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -14,10 +15,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streamd.clock import ManualClock
+from streamd.doors.delivery.trusted_proxies import TrustedProxies
 from streamd.doors.web.headers import harden
 from streamd.doors.web.json_api import ForbiddenError, NotFoundError
 from streamd.doors.web.models.clips import ClipChange, ClipRequest, OwnClipsQuery
 from streamd.doors.web.public.clips import HOUR_S, LOOK_UPS_MAX, ClipRoutes, _editor
+from streamd.doors.web.public.forwarded import as_forwarded
 from streamd.doors.web.public.media import MediaTimeouts
 from streamd.doors.web.public.own_clips import OwnClipDesk
 from streamd.doors.web.public.own_recordings import ACTS_AT_ONCE_MAX, OwnRecordingDesk, TooManyActsError
@@ -134,7 +137,7 @@ async def door(store: KeyStore, tmp_path: Path) -> AsyncIterator[Door]:
         timeouts=MediaTimeouts,
         entrance=WebEntrance(gate, cast("Any", None)),
     )
-    app = web.Application(middlewares=[refusals])
+    app = web.Application(middlewares=[as_forwarded(TrustedProxies(["127.0.0.1/32"])), refusals])
     harden(app)
     routes = ClipRoutes(clips, vod, recorder, clock, hidden.__contains__)
     routes.add_to(app)
@@ -195,6 +198,20 @@ async def test_as_one_mp4_it_begins_at_0(door: Door) -> None:
     assert (await door.get(f"/vod/{clip.id}.mp4?variant=other"))[0] == 404
     assert (await door.get(f"/vod/{clip.id}.mp4?run=1"))[0] == 409
     assert (await door.get(f"/vod/{clip.id}.mp4?run=%C2%B2"))[0] == 409
+
+
+async def test_behind_a_proxy_that_has_put_the_server_under_a_path_addresses_begin_with_it(door: Door) -> None:
+    prefix = {"X-Forwarded-Prefix": "/tv"}
+    body = {"recording": door.folder.id, "last_s": 4}
+    async with door.client.post("/api/v1/clips", json=body, headers=prefix) as made:
+        clip = await made.json()
+        assert (made.status, made.headers["Location"]) == (201, f"/tv/api/v1/clips/{clip['id']}")
+    for path in (f"/api/v1/clips/{clip['id']}", f"/api/v1/recordings/{door.folder.id}"):
+        _, body_then = await door.get(path, X_Forwarded_Prefix="/tv")
+        facts = json.loads(body_then)
+        assert {facts[name].split("/")[1] for name in ("playlist", "mp4", "watch")} == {"tv"}
+    # Whoever comes by themselves has the addresses without it.
+    assert json.loads((await door.get(path))[1])["watch"] == f"/watch/vod/{door.folder.id}"
 
 
 async def test_nothing_else_is_under_its_name(door: Door) -> None:

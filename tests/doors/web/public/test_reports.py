@@ -72,6 +72,12 @@ class TestReporting:
         async with doors.public.get(receipt["page"]) as page:
             assert receipt["reference"] in await page.text()
 
+    async def test_behind_a_proxy_its_page_is_where_the_proxy_has_put_the_server(self, doors: ModerationDoors) -> None:
+        body = {"stream": "alice", "category": "VIOLENCE", "explanation": "He hits her.", "good_faith": True}
+        prefix = {"X-Forwarded-Prefix": "/tv"}
+        async with doors.public.post("/api/v1/reports", json=body, headers=prefix) as answer:
+            assert (await answer.json())["page"].startswith("/tv/report/status/rpt_")
+
     async def test_a_url_of_the_host_that_it_came_to_is_ours(self, doors: ModerationDoors) -> None:
         url = str(doors.public.make_url("/watch/alice"))
         await doors.report({"url": url})

@@ -272,6 +272,18 @@ async def test_what_a_viewer_is_told_of_a_locked_recording_is_in_no_shared_cache
             assert (answer.status, answer.headers["Cache-Control"].partition(",")[0]) == (200, "private")
 
 
+async def test_the_pieces_of_a_file_that_one_player_asks_for_are_one_viewing(door: Door) -> None:
+    record = await door.finish()
+    door.house.rule(record.user, Policy.SIGNED)
+    file = f"/vod/{record.id}.mp4?token={token(sub=record.id, jti='j', max=1)}"
+    for first in range(0, 3000, 1000):
+        async with door.client.get(file, headers={"Range": f"bytes={first}-{first + 999}"}) as answer:
+            assert (answer.status, len(await answer.read())) == (206, 1000)
+    async with door.client.get(file, headers={"User-Agent": "another player"}) as answer:
+        assert answer.status == 403
+    assert (await door.get(f"{door.url}/index.m3u8?{file.partition('?')[2]}"))[0] == 403
+
+
 async def test_the_index_is_asked_for_so_many_at_once(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     is_back = asyncio.Event()

@@ -111,7 +111,7 @@ class TestPublish:
         deck.clock.advance(301)
         writes = deck.store.database.writes
         await deck.blocks.look()
-        assert (len(deck.blocks), len(deck.bars.channels)) == (0, 0)
+        assert (len(deck.blocks.held), len(deck.bars.channels)) == (0, 0)
         assert deck.store.database.writes == writes + 3
         assert [entry.action for entry in await deck.audit()] == ["block.imported", *["block.removed"] * 5]
 
@@ -124,7 +124,7 @@ class TestPublish:
         deck.clock.advance(301)
         for server in (deck, other):
             await server.blocks.look()
-            assert len(server.blocks) == 0
+            assert len(server.blocks.held) == 0
         assert [entry.action for entry in await deck.audit()] == ["block.added", "block.removed"]
         assert [event.type for event in other.events] == []
         await other.room.close()
@@ -165,7 +165,7 @@ class TestPublish:
                 await deck.blocks.look()
         assert not len(deck.bars.channels)
         await deck.blocks.look()
-        assert len(deck.blocks) == 0
+        assert len(deck.blocks.held) == 0
 
     async def test_it_ends_when_its_time_is_over(self, deck: Deck) -> None:
         await deck.blocks.add(
@@ -176,23 +176,23 @@ class TestPublish:
         deck.clock.advance(301)
         await deck.blocks.look()
         assert "anna" not in deck.bars.channels
-        assert len(deck.blocks) == 0
+        assert len(deck.blocks.held) == 0
         assert (await deck.audit())[-1].actor == "streamd"
-        assert len((await deck.again()).blocks) == 0
+        assert len((await deck.again()).blocks.held) == 0
 
     async def test_it_holds_after_a_restart(self, deck: Deck) -> None:
         done = await deck.blocks.add(
             kind="network", value="2001:db8::/32", order="ord_1", reason="a farm", actor=MODERATOR
         )
         after = await deck.again()
-        assert after.blocks.find(done.block.id) == done.block
+        assert after.blocks.held.find(done.block.id) == done.block
         assert after.bars.denial("anna", "k", "2001:db8::5") is Denial.BLOCKED
         await after.room.close()
 
     async def test_a_hash_is_for_the_machine(self, deck: Deck) -> None:
         deck.streams.go_live("anna")
         done = await deck.blocks.add(kind="hash", value=HASH.upper(), actor=MODERATOR)
-        assert deck.blocks.hashes() == {HASH}
+        assert deck.blocks.held.hashes() == {HASH}
         assert done.closed == ()
         assert [*deck.streams.admissions] == ["anna"]
 
@@ -287,7 +287,7 @@ class TestWhatIsRefused:
         with pytest.raises(BlockError) as caught:
             await deck.blocks.add(**given, actor=MODERATOR)
         assert caught.value.field == field
-        assert len(deck.blocks) == 0
+        assert len(deck.blocks.held) == 0
 
     async def test_a_time_that_is_over(self, deck: Deck) -> None:
         with pytest.raises(BlockError):
@@ -321,7 +321,7 @@ class TestImport:
         writes, looks = deck.store.database.writes, deck.streams.looks
         checked = await deck.blocks.import_all(read_list(names), actor=MODERATOR, only_checks=True)
         assert (checked.added, checked.known, checked.live) == (10_000, 0, ("name007777",))
-        assert len(deck.blocks) == 0
+        assert len(deck.blocks.held) == 0
         assert [*deck.streams.admissions] == ["name007777", "bystander"]
         done = await deck.blocks.import_all(read_list(names), actor=MODERATOR, only_checks=False, reason="list 4")
         assert (done.added, done.closed, done.live) == (10_000, 1, ("name007777",))
@@ -334,7 +334,7 @@ class TestImport:
         again = await deck.blocks.import_all(read_list(names), actor=MODERATOR, only_checks=False)
         assert (again.added, again.known) == (0, 10_000)
         after = await deck.again()
-        assert len(after.blocks) == 10_000
+        assert len(after.blocks.held) == 10_000
         assert "name009999" in after.bars.channels
         await after.room.close()
 
@@ -362,7 +362,7 @@ class TestImport:
         )
         assert done.faulty == 2
         assert [fault.partition(":")[0] for fault in done.faults] == ["line 2", "line 4"]
-        assert len(deck.blocks) == 0
+        assert len(deck.blocks.held) == 0
 
     async def test_what_stands_twice_is_taken_once(self, deck: Deck) -> None:
         done = await deck.blocks.import_all(read_list(b"anna\nanna"), actor=MODERATOR, only_checks=False)
@@ -469,11 +469,11 @@ async def test_pages_and_what_is_searched(deck: Deck) -> None:
         # Ids of one millisecond are in no order.
         deck.clock.advance(0.01)
     await deck.blocks.add(kind="network", value="192.0.2.0/24", reason="anna's", actor=MODERATOR)
-    page, has_more = deck.blocks.page(kind=BlockKind.CHANNEL, limit=2)
+    page, has_more = deck.blocks.held.page(kind=BlockKind.CHANNEL, limit=2)
     assert [block.value for block in page] == ["carl", "bert"]
     assert has_more
-    page, has_more = deck.blocks.page(kind=BlockKind.CHANNEL, before=page[-1].id, limit=2)
+    page, has_more = deck.blocks.held.page(kind=BlockKind.CHANNEL, before=page[-1].id, limit=2)
     assert [block.value for block in page] == ["anna"]
     assert not has_more
-    page, _ = deck.blocks.page(search="anna", limit=9)
+    page, _ = deck.blocks.held.page(search="anna", limit=9)
     assert [block.value for block in page] == ["192.0.2.0/24", "anna"]

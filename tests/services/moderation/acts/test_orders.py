@@ -65,7 +65,7 @@ class TestEffect:
         assert [*deck.streams.admissions] == ["anna"]
         assert deck.gate.is_blocked("203.0.113.1", "anna")
         assert not deck.gate.is_blocked("198.51.100.1", "anna")
-        assert deck.blocks.find(effect.act_id).order == done.order.id
+        assert deck.blocks.held.find(effect.act_id).order == done.order.id
         assert done.order.statement["decision_visibility"] == ["DECISION_VISIBILITY_CONTENT_DISABLED"]
         assert done.order.statement["territorial_scope"] == ["DE"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from streamd.errors import ModerationStateError, StoreUnavailableError, TakedownNotFoundError
+from streamd.errors import ModerationStateError, StatementError, StoreUnavailableError, TakedownNotFoundError
 from streamd.services.events.event import EventType
 from streamd.services.keys.admission import Denial
 from streamd.services.keys.key_store import KeyStore
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.acts.act_writer import UnwrittenAct
 from streamd.services.moderation.acts.enforcement import JOURNAL_NAME
+from streamd.services.moderation.statement import Account
 from streamd.services.moderation.target import Target, TargetKind
 from streamd.services.recording.recording_id import new_clip_id, new_recording_id
 from streamd.services.store.page import Page
@@ -94,6 +96,28 @@ class TestTakingDown:
         found = await after.takedowns.find(done.id)
         assert found == done.takedown
         await after.room.close()
+
+    async def test_what_nobody_has_reported_is_kept_before_it_is_dark(self, deck: Deck) -> None:
+        kept: list[tuple[str, str, bool]] = []
+
+        class Evidence:
+            fails = False
+
+            def begin(self, case_id: str, target: Target, at_s: float | None = None) -> None:
+                kept.append((case_id, target.id, "anna" in deck.bars.channels))
+                if self.fails:
+                    raise OSError("no space left")
+
+        deck.takedowns.evidence = evidence = Evidence()
+        done = await deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR)
+        assert kept == [(done.id, "anna", False)]
+        # What was reported has its evidence; and what cannot be kept is dark all the same.
+        await deck.takedowns.take_down(ANNA, STATEMENT, actor=MODERATOR, case_id="case_1")
+        assert len(kept) == 1
+        evidence.fails = True
+        bert = Target(TargetKind.CHANNEL, "bert", "bert")
+        await deck.takedowns.take_down(bert, STATEMENT, actor=MODERATOR)
+        assert "bert" in deck.bars.channels
 
     async def test_two_moderators_at_once_are_two_acts(self, deck: Deck) -> None:
         first, second = await asyncio.gather(
@@ -303,3 +327,104 @@ class TestCaches:
         deck.cache.told.clear()
         await deck.room._purge._retry()
         assert deck.cache.told == []
+
+
+class TestWhereAndUntilWhen:
+    """A statement's territorial scope and its end are done, or refused; neither is only written down."""
+
+    GERMAN, FRENCH = "203.0.113.1", "198.51.100.1"
+
+    async def test_in_some_countries_it_is_not_shown_there_and_goes_on_elsewhere(self, deck: Deck) -> None:
+        deck.streams.go_live("anna")
+        done = await deck.takedowns.take_down(ANNA, replace(STATEMENT, territorial_scope=("DE",)), actor=MODERATOR)
+        assert done.closed == ()
+        assert "anna" in deck.streams.admissions
+        assert "anna" not in deck.bars.channels
+        assert deck.gate.is_blocked(self.GERMAN, "anna")
+        assert not deck.gate.is_blocked(self.FRENCH, "anna")
+        assert deck.takedowns.standing_of("anna") == (done.id,)
+        after = await deck.again()
+        assert after.gate.is_blocked(self.GERMAN, "anna")
+        assert not after.gate.is_blocked(self.FRENCH, "anna")
+        restored = await after.takedowns.restore(done.id, actor=MODERATOR)
+        assert restored.still_dark_by == ()
+        assert not after.gate.is_blocked(self.GERMAN, "anna")
+        assert len(after.gate.view_blocks) == 0
+        await after.room.close()
+
+    async def test_viewers_who_follow_it_there_are_cut_before_the_store_is_asked(
+        self, deck: Deck, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        order: list[str] = []
+        deck.gate.on_blocked(lambda subject: order.append(f"cut {subject}"))
+        write = deck.store.database.writing
+
+        def writing() -> Any:
+            order.append("written")
+            return write()
+
+        monkeypatch.setattr(deck.store.database, "writing", writing)
+        await deck.takedowns.take_down(ANNA, replace(STATEMENT, territorial_scope=("DE",)), actor=MODERATOR)
+        assert order[:2] == ["cut anna", "written"]
+
+    async def test_a_key_is_not_shown_as_its_channel_and_may_publish(self, deck: Deck) -> None:
+        target = Target(TargetKind.KEY, "abcdefghjk", "anna")
+        await deck.takedowns.take_down(target, replace(STATEMENT, territorial_scope=("DE",)), actor=MODERATOR)
+        assert deck.bars.denial("anna", "abcdefghjk", "") is None
+        assert deck.gate.is_blocked(self.GERMAN, "anna")
+
+    async def test_without_a_database_of_countries_it_is_refused_and_nothing_is_dark(self, deck: Deck) -> None:
+        deck.countries.by_first_byte.clear()
+        with pytest.raises(ModerationStateError, match="geoip_file"):
+            await deck.takedowns.take_down(ANNA, replace(STATEMENT, territorial_scope=("DE",)), actor=MODERATOR)
+        assert len(deck.takedowns) == 0
+        assert await deck.audit() == []
+
+    async def test_it_ends_by_itself_when_its_last_day_is_over(self, deck: Deck) -> None:
+        today = deck.clock.now().date()
+        statement = replace(STATEMENT, end_date_visibility_restriction=today)
+        done = await deck.takedowns.take_down(ANNA, statement, actor=MODERATOR)
+        after = await deck.again()
+        await after.takedowns.look()
+        assert "anna" in after.bars.channels
+        after.clock.advance(timedelta(days=1).total_seconds())
+        await after.takedowns.look()
+        assert "anna" not in after.bars.channels
+        found = await after.takedowns.find(done.id)
+        assert (found.restored_by, found.restore_reason) == ("streamd", "its last day is over")
+        assert [entry.action for entry in await after.audit()] == ["takedown.made", "takedown.restored"]
+        # There is nothing left to end.
+        await after.takedowns.look()
+        assert len(await after.audit()) == 2
+        await after.room.close()
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"end_date_visibility_restriction": -1}, "end_date_visibility_restriction"),
+            ({"end_date_account_restriction": 5}, "end_date_account_restriction"),
+            (
+                {"decision_account": Account.SUSPENDED, "end_date_visibility_restriction": 5},
+                "end_date_account_restriction",
+            ),
+            (
+                {
+                    "decision_account": Account.SUSPENDED,
+                    "end_date_visibility_restriction": 5,
+                    "end_date_account_restriction": 6,
+                },
+                "end_date_visibility_restriction",
+            ),
+            ({"decision_account": Account.SUSPENDED, "territorial_scope": ("DE",)}, "territorial_scope"),
+        ],
+    )
+    async def test_what_one_act_cannot_do_is_refused(self, deck: Deck, changes: dict[str, Any], field: str) -> None:
+        today = deck.clock.now().date()
+        given: dict[str, Any] = {
+            name: today + timedelta(days=each) if isinstance(each, int) else each for name, each in changes.items()
+        }
+        statement = replace(STATEMENT, application_date=today - timedelta(days=9), **given)
+        with pytest.raises(StatementError) as refused:
+            await deck.takedowns.take_down(ANNA, statement, actor=MODERATOR)
+        assert refused.value.field == field
+        assert len(deck.takedowns) == 0

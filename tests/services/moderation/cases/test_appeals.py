@@ -18,6 +18,7 @@ from streamd.errors import (
 )
 from streamd.services.audit.records import Actor
 from streamd.services.events.event import EventType
+from streamd.services.moderation.acts.restrictions import Restrictions
 from streamd.services.moderation.cases.appeals import APPEAL_PERIOD
 from streamd.services.moderation.cases.case_records import Appeal, AppealState, CaseState, Decision, Outcome, Party
 from streamd.services.moderation.cases.reports import Receipt
@@ -335,3 +336,59 @@ class TestTakedownsOutsideOfCases:
         monkeypatch.setattr(house.takedowns, "restore", restored_before)
         decided = await appeals.decide(appeal.id, is_reversed=True, reason="It was.", by=MAX)
         assert decided.state is AppealState.REVERSED
+
+
+class TestBlocks:
+    """A block that no authority has ordered is a decision as a takedown is: with reasons, and a complaint about it."""
+
+    async def test_the_broadcaster_complains_about_it_and_another_lifts_it(
+        self, house: ModerationHouse, tmp_path: Path
+    ) -> None:
+        deck = Deck(house.store, tmp_path, house.clock)
+        await deck.room.start()
+        house.moderation.cases.takedowns = Restrictions(deck.takedowns, deck.blocks)
+        appeals = house.moderation.appeals
+        block = (await deck.blocks.add(kind="user", value="alice", reason="Sells fakes.", actor=MINA)).block
+        appeal = await appeals.file(block.id, appeals.token_for(block.id), "They are mine.")
+        decision, case, known = await appeals.standing(block.id, appeals.token_for(block.id))
+        assert (case.target, case.state, known) == (ALICE, CaseState.DECIDED, appeal)
+        assert decision.statement is not None
+        assert Statement.of(decision.statement).decision_facts == "Sells fakes."
+        with pytest.raises(OwnDecisionError):
+            await appeals.decide(appeal.id, is_reversed=True, reason="x", by=MINA)
+        await appeals.decide(appeal.id, is_reversed=True, reason="They are.", by=MAX)
+        assert "alice" not in deck.bars.channels
+        assert [entry.action for entry in await deck.audit()][-2:] == ["appeal.decided", "block.removed"]
+        await deck.room.close()
+
+    async def test_one_that_was_lifted_meanwhile_is_as_it_should_be(
+        self, house: ModerationHouse, tmp_path: Path
+    ) -> None:
+        deck = Deck(house.store, tmp_path, house.clock)
+        await deck.room.start()
+        house.moderation.cases.takedowns = Restrictions(deck.takedowns, deck.blocks)
+        appeals = house.moderation.appeals
+        block = (await deck.blocks.add(kind="channel", value="alice", scope="view", actor=MINA)).block
+        appeal = await appeals.file(block.id, appeals.token_for(block.id), "Why?")
+        await deck.blocks.remove(block.id, actor=MINA)
+        decided = await appeals.decide(appeal.id, is_reversed=True, reason="It was a slip.", by=MAX)
+        assert decided.state is AppealState.REVERSED
+        await deck.room.close()
+
+    async def test_what_an_authority_has_ordered_and_what_is_no_channel_is_not_decided_here(
+        self, house: ModerationHouse, tmp_path: Path
+    ) -> None:
+        deck = Deck(house.store, tmp_path, house.clock)
+        await deck.room.start()
+        house.moderation.cases.takedowns = Restrictions(deck.takedowns, deck.blocks)
+        appeals = house.moderation.appeals
+        ordered = await deck.blocks.add(kind="channel", value="alice", order="ord_7", actor=MINA)
+        network = await deck.blocks.add(kind="network", value="192.0.2.0/24", actor=MINA)
+        for done in (ordered, network):
+            with pytest.raises(CaseNotFoundError):
+                await appeals.file(done.block.id, appeals.token_for(done.block.id), "x")
+        gone = f"blk_{9:026}"
+        with pytest.raises(CaseNotFoundError):
+            await appeals.file(gone, appeals.token_for(gone), "x")
+        assert await house.cases() == []
+        await deck.room.close()

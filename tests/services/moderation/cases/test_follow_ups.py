@@ -24,11 +24,13 @@ class Room:
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str, float]] = []
+        self.reporters: list[str] = []
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.fails = False
 
-    def begin(self, case_id: str, target: Target, at_s: float) -> None:
+    def begin(self, case_id: str, target: Target, at_s: float, reporter: str) -> None:
+        self.reporters.append(reporter)
         self.done.append(("begin", case_id, at_s))
         if self.fails:
             raise OSError("no space left")
@@ -61,6 +63,12 @@ async def test_evidence_is_kept_and_then_looked_at(works: FollowUps, room: Room)
     assert works.begin("case_1", ALICE, AT)
     await works.drained()
     assert room.done == [("begin", "case_1", AT.timestamp()), ("look_at", "case_1", 0.0)]
+
+
+async def test_whose_share_of_the_room_it_takes_is_told(works: FollowUps, room: Room) -> None:
+    works.begin("case_1", ALICE, AT, reporter="somebody")
+    works.begin("case_2", ALICE, AT)
+    assert room.reporters == ["somebody", ""]
 
 
 async def test_evidence_waits_for_no_look(works: FollowUps, room: Room) -> None:

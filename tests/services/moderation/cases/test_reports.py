@@ -27,11 +27,12 @@ from streamd.services.moderation.cases.report_status import ReportState
 from streamd.services.moderation.cases.report_store import REPORTS_KEPT_MAX, REPORTS_PER_SOURCE_MAX, ReportStore
 from streamd.services.moderation.cases.reports import BATCH_MAX, EXPLANATION_LENGTH_MAX, WAITING_MAX, said
 from streamd.services.moderation.categories import Category, Keyword
+from streamd.services.moderation.moderation import FORGET_INTERVAL_S
 from streamd.services.moderation.options import ModerationOptions
 from streamd.services.moderation.statement import SourceType
 from streamd.services.moderation.target import Target, TargetKind
 from streamd.services.store.schema import audit, cases, reports
-from tests.support.moderation import ALICE, MINA, ModerationHouse
+from tests.support.moderation import ALICE, MAX, MINA, ModerationHouse
 
 if TYPE_CHECKING:
     from streamd.services.keys.key_store import KeyStore
@@ -456,15 +457,43 @@ class TestRecords:
         await house.report(1, category=Category.PROTECTION_OF_MINORS)
         assert [case.category for case in await house.cases(CaseState.OPEN)] == [Category.PROTECTION_OF_MINORS]
 
-    async def test_whom_it_came_from_is_forgotten_after_the_decision(self, house: ModerationHouse) -> None:
-        await house.report(1, contact="eva@example.org")
-        await house.report(2, BOB, contact="max@example.org")
+    async def test_who_said_what_is_forgotten_when_a_case_is_long_over(self, house: ModerationHouse) -> None:
+        moderation, keep_s = house.moderation, house.moderation.options.evidence_keep_days * 86_400
+        receipt = await house.report(1, explanation="Eva does it.", contact="eva@example.org")
+        await house.report(2, BOB, explanation="Bob does it.", contact="max@example.org")
         decided = next(case for case in await house.cases() if case.target == ALICE)
-        await house.decide(decided.id)
-        house.clock.advance(house.moderation.options.evidence_keep_days * 86_400 + 1)
-        await house.moderation.look()
-        store = house.moderation.reports.store
-        contacts = {}
-        for case in await house.cases():
-            contacts[case.target.id] = (await store.reports_of(case.id, limit=1)).items[0].contact
-        assert contacts == {"alice": "", "bob": "max@example.org"}
+        await moderation.cases.note(decided.id, "Eva lives next door.", by=MINA)
+        decision = await house.decide(decided.id)
+        house.clock.advance(keep_s - 10)
+        appeal = await moderation.appeals.file(decision.id, moderation.appeals.token_for(decision.id), "Eva lies.")
+
+        async def said() -> str:
+            written = [
+                repr(each) for case in await house.cases() for each in await moderation.cases.store.history(case.id)
+            ]
+            written += [repr(each) for each in await moderation.appeals.store.of_case(decided.id)]
+            for case in await house.cases():
+                kept = (await moderation.reports.store.reports_of(case.id, limit=10)).items
+                written += [f"{each.explanation} {each.contact}" for each in kept]
+            return " ".join(written)
+
+        # A complaint waits, and then was decided a moment ago: all of it may be needed.
+        house.clock.advance(20)
+        await moderation.look()
+        await moderation.appeals.decide(appeal.id, is_reversed=False, reason="It stays.", by=MAX)
+        house.clock.advance(keep_s - 10)
+        await moderation.look()
+        kept = await said()
+        assert [
+            text for text in ("Eva does it.", "Eva lies.", "next door", "eva@example.org") if text not in kept
+        ] == []
+        house.clock.advance(FORGET_INTERVAL_S + 20)
+        await moderation.look()
+        left = await said()
+        assert "Eva" not in left
+        assert "eva@" not in left
+        # What is not decided is kept, and so is what was decided, and its reason for the reporter.
+        assert "Bob does it." in left
+        assert "It stays." in left
+        status = await moderation.statuses.of(receipt.id, receipt.status_token)
+        assert status.decision is not None

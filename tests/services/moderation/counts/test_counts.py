@@ -273,3 +273,15 @@ class TestCounting:
         found = await recount(store.database, NOW.date() - timedelta(days=3), NOW.date() - timedelta(days=1))
         assert [*found] == ["2026-11-27", "2026-11-28", "2026-11-29"]
         assert len(await recount(store.database, date.min, date.max)) == 5
+
+
+def test_nobody_reads_in_them_whether_the_name_that_they_reported_exists() -> None:
+    """A report of a name that is not there counts as any other does, and no case that it opens is told of."""
+    there, nowhere = DayCounts(), DayCounts()
+    details = ActDetails("VIOLENCE", "SOURCE_ARTICLE_16").text()
+    there.add("case.opened", details, 1)
+    there.add("report.received", details, 1)
+    nowhere.add("report.unmatched", details, 1)
+    assert there == nowhere
+    assert there.shown() == nowhere.shown()
+    assert there.csv_lines("2026-11-30") == nowhere.csv_lines("2026-11-30")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import insert
 
+from streamd.services.moderation.categories import Keyword
 from streamd.services.moderation.evidence.cases import EvidenceCases
-from streamd.services.store.schema import appeals, cases, decisions
+from streamd.services.moderation.ids import IdKind, new_id
+from streamd.services.store.schema import appeals, cases, decisions, takedowns
+from tests.support.enforcement import STATEMENT
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from streamd.services.keys.key_store import KeyStore
+    from streamd.services.moderation.statement import Statement
 
 pytestmark = pytest.mark.asyncio
 
@@ -86,3 +92,30 @@ async def test_of_what_a_case_is(store: KeyStore) -> None:
     assert await found.about("restricted") == ("VIOLENCE", True)
     assert await found.about("none") == ("", False)
     assert await found.restricted_among({"restricted", "none"}) == {"restricted"}
+
+
+async def test_a_takedown_without_a_case_stands_for_one(store: KeyStore) -> None:
+    """Nobody has reported it: what is kept of it is kept for as long, and restricted by its statement alone."""
+    now = BEFORE + timedelta(days=2)
+    ids = [new_id(IdKind.TAKEDOWN, now + timedelta(seconds=number)) for number in range(5)]
+    new, old, restored, complained, never_written = ids
+    abuse = replace(STATEMENT, category_specification=(Keyword.CHILD_SEXUAL_ABUSE_MATERIAL.value,))
+    row = {"kind": "channel", "target": "alice", "channel": "alice", "made_by": "mo"}
+    times: dict[str, tuple[datetime, datetime | None, Statement]] = {
+        new: (NEW, None, abuse),
+        old: (OLD, None, STATEMENT),
+        restored: (OLD, NEW, STATEMENT),
+        complained: (OLD, None, STATEMENT),
+    }
+    async with store.database.writing() as connection:
+        for name, (made_at, restored_at, statement) in times.items():
+            values = {"made_at": made_at, "restored_at": restored_at, "statement": json.dumps(statement.as_json())}
+            await connection.execute(insert(takedowns).values(id=name, **row, **values))
+        await connection.execute(insert(decisions).values(decision("a", OLD) | {"takedown_id": complained}))
+        await connection.execute(insert(appeals).values(appeal("a", "open", None)))
+    found = EvidenceCases(store.database)
+    assert await found.needed_among({*ids}, BEFORE) == {new, restored, complained}
+    assert await found.about(new) == ("VIOLENCE", True)
+    assert await found.about(old) == ("VIOLENCE", False)
+    assert await found.about(never_written) == ("", False)
+    assert await found.restricted_among({*ids, "case_1"}) == {new}

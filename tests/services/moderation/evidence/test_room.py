@@ -17,14 +17,16 @@ import pytest
 import pytest_asyncio
 
 from streamd.errors import EvidenceGoneError, PictureError
-from streamd.process.workers.picture_worker import WORKER_COMMAND
+from streamd.process.workers.commands import PICTURE_COMMAND
 from streamd.services.audit.audit_log import AuditLog
 from streamd.services.audit.records import Actor, AuditFilter
 from streamd.services.moderation.act_details import ActDetails, words_of
 from streamd.services.moderation.evidence import maker as evidence_maker
 from streamd.services.moderation.evidence import room as evidence
+from streamd.services.moderation.evidence import shares
 from streamd.services.moderation.evidence.folder import check_folder
 from streamd.services.moderation.evidence.room import EVERY_S, PER_CASE_MAX, WAITING_MAX
+from streamd.services.moderation.evidence.shares import DAY_S
 from streamd.services.moderation.evidence.shelf import EvidenceOptions
 from streamd.services.moderation.evidence.verify import verify_evidence
 from streamd.services.posters.picture_process import PictureProcess
@@ -117,7 +119,7 @@ class TestAPiece:
     async def test_its_picture_is_drawn_by_the_picture_worker(self, store: KeyStore, tmp_path: Path) -> None:
         environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
         house = EvidenceHouse(store, tmp_path, artist=None)  # type: ignore[arg-type]  # it comes with its clock
-        house._artist = PictureProcess(WORKER_COMMAND, environment, house.clock)
+        house._artist = PictureProcess(PICTURE_COMMAND, environment, house.clock)
         house.room = house.new_room()
         evidence_maker_s = evidence_maker.PICTURE_S
         evidence_maker.PICTURE_S = 60.0
@@ -297,6 +299,29 @@ class TestACrowd:
         assert (record.media_ms, record.has_picture) == (0, True)
         assert "no room" in facts_of(house, record)["media_left_out"]
         assert house.room.shelf.total_bytes < 10_000
+
+    async def test_one_reporter_has_a_share_of_the_room_and_a_day(
+        self, house: EvidenceHouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Beyond it a picture and the facts are kept for them, and media for others."""
+        peer = await house.go_live(4)
+        media: list[bool] = []
+        for reporter in ("first", "first", "second", "", "first"):
+            case_id = f"case_{len(media):026d}"
+            if len(media) == 4:
+                house.clock.advance(DAY_S)
+                await house.send(peer, 4, from_ms=4000)
+            evidence_id = house.room.begin(case_id, Target(), None, reporter)
+            await house.room.wait(case_id)
+            record = await house.store.find(evidence_id)
+            assert record.has_picture
+            media.append(record.media_ms > 0)
+            if len(media) == 1:
+                # One piece is a share.
+                monkeypatch.setattr(shares, "SHARE", EvidenceOptions().bytes_max // record.size_bytes)
+            if not media[-1]:
+                assert "reporter" in facts_of(house, record)["media_left_out"]
+        assert media == [True, False, True, True, True]
 
     async def test_a_shelf_that_is_fuller_than_that_refuses(self, house: EvidenceHouse) -> None:
         house.room.shelf.total_bytes = 1 << 50

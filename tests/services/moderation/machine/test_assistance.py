@@ -32,7 +32,7 @@ from streamd.services.moderation.machine.assistance import (
     Hands,
 )
 from streamd.services.moderation.machine.drafts import CaseFacts
-from streamd.services.moderation.machine.findings import FACTOR_MAX, Finding, FindingSource, Suggestion
+from streamd.services.moderation.machine.findings import FACTOR_MAX, FindingSource, PictureFinding, Suggestion
 from streamd.services.moderation.machine.findings_store import FindingsStore
 from streamd.services.moderation.machine.sight import Look, Match, Wanted
 from tests.support.assistance import StandInDesk, StandInHands
@@ -50,10 +50,10 @@ KEY = StreamKey.generate().reveal()
 @dataclass
 class FakeAssistant:
     suggestion: Suggestion | Exception | None = None
-    asked: list[tuple[CaseFacts, Finding | None]] = field(default_factory=list)
+    asked: list[tuple[CaseFacts, PictureFinding | None]] = field(default_factory=list)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def suggest(self, facts: CaseFacts, finding: Finding | None) -> Suggestion | None:
+    async def suggest(self, facts: CaseFacts, finding: PictureFinding | None) -> Suggestion | None:
         self.asked.append((facts, finding))
         await self.may_answer.wait()
         if isinstance(self.suggestion, Exception):

@@ -28,12 +28,14 @@ from streamd.services.moderation.machine.assistant import (
     read_answer,
 )
 from streamd.services.moderation.machine.drafts import CaseFacts
-from streamd.services.moderation.machine.findings import Finding, FindingSource, Suggestion
+from streamd.services.moderation.machine.findings import FindingSource, PictureFinding, Suggestion
 from streamd.services.moderation.machine.sight import Look
 
 AT = datetime(2026, 11, 30, tzinfo=UTC)
 FACTS = CaseFacts("case_1", "demo", Category.VIOLENCE, AT, explanations=("they fight",), reports=2)
-FINDING = Finding("f", "case_1", "demo", AT, FindingSource.REPORT, Look(words=("FIGHT CLUB",)), signs=("blood 0.90",))
+FINDING = PictureFinding(
+    "f", "case_1", "demo", AT, FindingSource.REPORT, Look(words=("FIGHT CLUB",)), signs=("blood 0.90",)
+)
 SAID = {"category": "SELF_HARM", "priority": 1, "summary": "A person is hurt."}
 
 
@@ -104,7 +106,9 @@ class TestTheQuestion:
 
     def test_is_bounded_whatever_a_crowd_writes(self) -> None:
         facts = CaseFacts("c", "demo", Category.VIOLENCE, AT, explanations=("\U0001f600" * 10_000,) * 1000)
-        finding = Finding("f", "c", "d", AT, FindingSource.SCAN, Look(words=("w" * 200,) * 50), signs=("s" * 200,) * 90)
+        finding = PictureFinding(
+            "f", "c", "d", AT, FindingSource.SCAN, Look(words=("w" * 200,) * 50), signs=("s" * 200,) * 90
+        )
         content = question(facts, finding, "")["messages"][1]["content"]
         assert len(content) <= QUESTION_CHARS_MAX
         assert json.loads(content)["explanations"], "a bit of each is said"

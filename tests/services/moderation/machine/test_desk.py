@@ -30,8 +30,9 @@ class Evidence:
     def __init__(self) -> None:
         self.kept: list[tuple[str, str]] = []
 
-    def begin(self, case_id: str, target: Target, at_s: float) -> str:
+    def begin(self, case_id: str, target: Target, at_s: float, reporter: str) -> str:
         assert at_s > 0
+        assert not reporter
         self.kept.append((case_id, target.channel))
         return ""
 

@@ -9,13 +9,13 @@ import pytest
 from streamd.errors import StatementError
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.machine.drafts import CaseFacts, draft_statement
-from streamd.services.moderation.machine.findings import Finding, FindingSource
+from streamd.services.moderation.machine.findings import FindingSource, PictureFinding
 from streamd.services.moderation.machine.sight import Look
 from streamd.services.moderation.statement import FACTS_CHARS_MAX, SourceType, Statement
 
 AT = datetime(2026, 11, 30, 17, 5, 9, tzinfo=UTC)
 FACTS = CaseFacts("case_1", "demo", Category.SCAMS_AND_FRAUD, AT, explanations=("asks for\nmoney",), reports=3)
-FINDING = Finding(
+FINDING = PictureFinding(
     "fnd_1", "case_1", "demo", AT, FindingSource.REPORT, Look(words=("SEND", "BITCOIN")), signs=("known picture: x, 2",)
 )
 
@@ -54,6 +54,8 @@ def test_what_nobody_reported_was_found_by_a_machine() -> None:
 
 
 def test_a_crowd_of_words_fits() -> None:
-    finding = Finding("f", "c", "demo", AT, FindingSource.SCAN, Look(words=("w" * 200,) * 50), signs=("s" * 100,) * 90)
+    finding = PictureFinding(
+        "f", "c", "demo", AT, FindingSource.SCAN, Look(words=("w" * 200,) * 50), signs=("s" * 100,) * 90
+    )
     facts = CaseFacts("case_1", "demo", Category.VIOLENCE, AT, explanations=("x" * 10_000,) * 100, reports=100)
     assert len(draft_statement(facts, finding).statement["decision_facts"]) == FACTS_CHARS_MAX

@@ -14,7 +14,13 @@ from streamd.services.moderation.act_details import ActDetails, words_of
 from streamd.services.moderation.cases.case_records import Outcome
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.ids import IdKind, new_id
-from streamd.services.moderation.machine.findings import Duplicate, Finding, FindingSource, MachineRecord, Suggestion
+from streamd.services.moderation.machine.findings import (
+    Duplicate,
+    FindingSource,
+    MachineRecord,
+    PictureFinding,
+    Suggestion,
+)
 from streamd.services.moderation.machine.findings_store import SHOWN_MAX, FindingsStore
 from streamd.services.moderation.machine.sight import Look, Match
 from tests.support.moderation import ModerationHouse
@@ -37,10 +43,12 @@ CAROL = Actor("carol", "192.0.2.7")
 
 def finding(
     number: int = 0, case_id: str = "case_1", look: Look = LOOK, signs: tuple[str, ...] = ("blood 0.90",)
-) -> Finding:
+) -> PictureFinding:
     at = AT + timedelta(seconds=number)
     source = FindingSource.REPORT
-    return Finding(new_id(IdKind.FINDING, at), case_id, "demo", at, source, look, (Duplicate("case_2", 3),), signs)
+    return PictureFinding(
+        new_id(IdKind.FINDING, at), case_id, "demo", at, source, look, (Duplicate("case_2", 3),), signs
+    )
 
 
 async def acts(store: KeyStore) -> list[tuple[str, str | None, str]]:

@@ -17,6 +17,7 @@ from streamd.clock import ManualClock
 from streamd.errors import PictureError, PictureWorkerRestsError
 from streamd.media.pixels import SIZE
 from streamd.process.workers import sight_worker
+from streamd.process.workers.commands import SIGHT_COMMAND, sight_environment
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.machine import sight_process
 from streamd.services.moderation.machine.hash_lists import DISTANCE_MAX, QUALITY_MIN
@@ -27,7 +28,7 @@ from tests.support.extra import needs_moderation
 from tests.support.onnx_file import colour_model
 from tests.support.pictures import reencoded, scene
 
-ENVIRONMENT = sight_worker.sight_environment(os.environ) | {"PYTHONPATH": os.pathsep.join(sys.path)}
+ENVIRONMENT = sight_environment(os.environ) | {"PYTHONPATH": os.pathsep.join(sys.path)}
 # Longer than any machine is slow.
 PATIENT_S = 120.0
 PIXELS = SIZE.pack(64, 64) + bytes(64 * 64 * 3)
@@ -46,7 +47,7 @@ def with_process(process: SightProcess, use: Callable[[SightProcess], Awaitable[
 
 def process_of(
     options: SightOptions = SightOptions(),  # noqa: B008 - frozen
-    command: tuple[str, ...] = sight_worker.WORKER_COMMAND,
+    command: tuple[str, ...] = SIGHT_COMMAND,
     look_timeout_s: float = PATIENT_S,
     clock: ManualClock | None = None,
 ) -> SightProcess:
@@ -156,7 +157,7 @@ class TestTheWorker:
         self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("STREAMD_ADMIN__TOKEN", "t0ken-t0ken-t0ken-t0ken")
-        assert not [name for name in sight_worker.sight_environment(os.environ) if "TOKEN" in name]
+        assert not [name for name in sight_environment(os.environ) if "TOKEN" in name]
 
         async def use(process: SightProcess) -> None:
             await process.look(PIXELS, BOTH)

@@ -1,4 +1,4 @@
-// Whoever has signed in: their name, what their role may do, and their authenticator.
+// The operator who has signed in: their name, the rights of their role, and their authenticator.
 //
 // <body data-rights> has the rights of the role; console/rights.css shows nobody what they may not do. The server
 // refuses it all the same.
@@ -28,7 +28,7 @@ export class Account {
     return this.#session?.rights.includes(right) ?? false;
   }
 
-  /** Who has signed in, as the audit log names them; empty for nobody. */
+  /** The operator who has signed in, as the audit log names them; empty for nobody. */
   get name() {
     return this.#session?.name ?? "";
   }

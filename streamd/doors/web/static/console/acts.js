@@ -1,4 +1,4 @@
-// What an operator can do to a key, a user or a stream. Every question names what will go dark.
+// The acts of an operator on a key, a user or a stream. Every question names what will go dark.
 
 import { ask, choiceField, textField } from "../asking.js";
 import { element } from "../dom.js";
@@ -43,13 +43,13 @@ function watchingFields(policy, unsaid) {
   ];
 }
 
-/** What of it is a change; whoever watches without what is needed from now on is cut. */
+/** The changes alone; viewers without the password or token that is needed from now on are cut. */
 function watchingChange(before, policy, password) {
   if (policy === "password" && password) return { playback: { policy, password } };
   return policy === (before ?? "") ? {} : { playback: policy || null };
 }
 
-/** What the operator reads before a key or user stops to work: which streams end, and in front of how many. */
+/** The warning before a key or user stops to work: which streams end, and in front of how many. */
 function goesDark(streams) {
   if (streams.length === 0) return element("p", { class: "callout" }, "Nothing is live with it now.");
   const items = streams.map((stream) =>
@@ -214,7 +214,7 @@ export class Acts {
       act: async (bitrate, picture, listed, record, policy, password, reason) => {
         const limits = { bitrate_kbps_max: Number(bitrate) || null, picture_pixels_max: Number(picture) || null };
         const changes = {
-          // What was not touched is not said: each is an act of its own in the audit log.
+          // Fields that were not touched are not sent: each is an act of its own in the audit log.
           ...(limits.bitrate_kbps_max === kbps && limits.picture_pixels_max === pixels ? {} : { limits }),
           ...(listed === String(user.listed) ? {} : { listed: listed === "true" }),
           ...(record === String(user.record) ? {} : { record: JSON.parse(record) }),

@@ -1,13 +1,13 @@
-// Who did what to which key, user or stream, when and why; the newest first.
+// The audit log: each act, its actor, time and reason; the newest first.
 
 import { messageOf } from "../asking.js";
 import { byId, element } from "../dom.js";
 import { count } from "../format.js";
+import { onTyped } from "../searching.js";
 import { ACTIONS, auditQuery, csv } from "./audit_labels.js";
 import { tell } from "./dialogs.js";
 import { cell, PagedTable, time } from "./list.js";
 
-const TYPING_MS = 300;
 // More than anybody reads in a spreadsheet at once; ten requests.
 const EXPORT_ROWS_MAX = 10_000;
 const EXPORT_PAGE = 1_000;
@@ -33,11 +33,7 @@ export class AuditView {
           ? ["Nothing found", "No entry is like this."]
           : ["Nothing has happened yet", "Everything that is done to keys, users and streams will stand here."],
     });
-    let typing = 0;
-    this.#search.addEventListener("input", () => {
-      clearTimeout(typing);
-      typing = setTimeout(() => this.refresh(), TYPING_MS);
-    });
+    onTyped(this.#search, () => this.refresh());
     for (const field of [this.#type, this.#from, this.#to]) field.addEventListener("change", () => this.refresh());
     byId("audit-export").addEventListener("click", () => this.#export());
   }
@@ -80,13 +76,13 @@ export class AuditView {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }
 }
 
-/** What the server has written, "rate_limited", in words; what a person has written as it is. */
+/** A word of the server's, "rate_limited", in plain words; a person's own as they are. */
 function reason(text) {
   return /^[a-z_]+$/.test(text) ? text.replaceAll("_", " ") : text;
 }

@@ -1,4 +1,4 @@
-// What the acts of the audit log are called, and which acts somebody means who searches for what they are called.
+// The names of the acts in the audit log, and the acts that a search for such names means.
 
 /** @type {Readonly<Record<string, string>>} */
 export const ACTIONS = {
@@ -74,7 +74,7 @@ export function actionsCalled(text) {
 }
 
 /**
- * What to ask the server for: a search by the words that the table shows, and days of the operator's own calendar.
+ * The question to the server: a search by the words that the table shows, and days of the operator's own calendar.
  *
  * @param {{text: string, action: string, from: string, to: string}} fields dates as "2026-03-12", empty for none
  */

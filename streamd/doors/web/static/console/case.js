@@ -3,6 +3,8 @@
 import { ask, messageOf, textField } from "../asking.js";
 import { element } from "../dom.js";
 import { count, size } from "../format.js";
+import { addBlock, blockLine, removeBlock } from "./blocks.js";
+import { findingLine } from "./findings.js";
 import { time } from "./list.js";
 
 export const STATES = { open: "Waiting", claimed: "Being looked at", decided: "Decided" };
@@ -28,7 +30,7 @@ function part(title, ...content) {
   return element("section", { class: "case-part" }, element("h3", {}, title), ...content);
 }
 
-function lines(items, lineOf, empty) {
+function lines(items, lineOf, empty = "") {
   return items.length
     ? element("ul", { class: "lines" }, ...items.map((item) => element("li", {}, ...[lineOf(item)].flat())))
     : element("p", { class: "hint" }, empty);
@@ -43,7 +45,7 @@ export class CasePage {
   #onChange;
   /** Addresses of pictures that the page holds. */
   #held = [];
-  /** What is shown, or is being read to be. */
+  /** The target that is shown, or is being read to be. */
   #named = "";
   #turn = 0;
   /**
@@ -83,11 +85,13 @@ export class CasePage {
       id,
       async () => {
         const shown = await this.#client.get(`/api/v1/cases/${id}`);
-        return { shown, known: await this.#known(shown.target, shown.id) };
+        // Without the machine, or the right to decide, there are none.
+        const findings = this.#client.get(`/api/v1/cases/${id}/findings`).catch(() => ({ findings: [] }));
+        return { shown, known: await this.#known(shown.target, shown.id), ...(await findings) };
       },
-      ({ shown, known }) => [
+      ({ shown, known, findings }) => [
         ...this.#head(shown),
-        ...this.#reported(shown),
+        ...this.#reported(shown, findings),
         ...this.#about(shown.target, shown.id, known),
         ...this.#decided(shown),
       ],
@@ -107,6 +111,7 @@ export class CasePage {
           { class: "buttons" },
           this.#watch(target),
           act("Take it down", () => this.#then(this.#deciding.takeDown(target)), true),
+          this.#block(target),
         ),
         ...this.#about(target, "", known),
       ],
@@ -144,6 +149,12 @@ export class CasePage {
     );
   }
 
+  /** A key is blocked by its id, anything else as a channel is. */
+  #block({ kind, id }) {
+    const given = { kind: kind === "key" ? "key" : "channel", value: id };
+    return act("Block it", () => this.#then(addBlock(this.#client, given)));
+  }
+
   async #then(doing) {
     if (await doing) this.#onChange();
   }
@@ -169,7 +180,10 @@ export class CasePage {
         act("Leave it", () => this.#then(this.#deciding.leave(shown))),
         act("Take it down", () => this.#then(this.#deciding.takeDownCase(shown)), true),
       );
-    buttons.append(act("Write a note", () => this.#then(this.#deciding.note(shown))));
+    buttons.append(
+      act("Write a note", () => this.#then(this.#deciding.note(shown))),
+      this.#block(target),
+    );
     return [
       this.#back(),
       element("h2", {}, `${KINDS[target.kind]} ${target.id}: ${shown.title}`),
@@ -188,7 +202,7 @@ export class CasePage {
     ];
   }
 
-  #reported(shown) {
+  #reported(shown, findings) {
     const said = part(
       "What was said",
       lines(
@@ -205,12 +219,29 @@ export class CasePage {
         "No text was kept.",
       ),
     );
-    return shown.machine_summary
-      ? [part("What the machine saw", element("p", {}, `${shown.machine_summary} It decides nothing.`)), said]
-      : [said];
+    if (!shown.machine_summary && findings.length === 0) return [said];
+    const judge = (finding) => (agreed) => this.#judge(shown.id, finding.id, agreed);
+    return [
+      part(
+        "What the machine saw",
+        element("p", {}, `${shown.machine_summary} It decides nothing.`.trim()),
+        findings.length ? lines(findings, (finding) => findingLine(finding, judge(finding))) : null,
+      ),
+      said,
+    ];
   }
 
-  /** What is known of the user, their streams and what was before: of a target with or without a case. */
+  /** Say whether the machine was right: that is its error rate. */
+  async #judge(caseId, findingId, agreed) {
+    try {
+      await this.#client.post(`/api/v1/cases/${caseId}/findings/${findingId}/judge`, { agreed });
+      this.#onChange();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** The user, their streams and earlier cases: of a target with or without a case. */
   #known({ channel }, caseId) {
     const get = (path, query) => this.#client.get(path, query).catch(() => null);
     return Promise.all([
@@ -220,11 +251,12 @@ export class CasePage {
       get("/api/v1/cases", { channel, order: "newest", limit: NEWEST }),
       get("/api/v1/takedowns", { channel, limit: NEWEST }),
       get("/api/v1/evidence", caseId ? { case_id: caseId } : { channel, limit: NEWEST }),
+      get("/api/v1/blocks", { search: channel, limit: NEWEST }),
     ]);
   }
 
   /** The user, their streams and pictures, and what was before. */
-  #about({ channel }, caseId, [user, stream, recordings, cases, takedowns, evidence]) {
+  #about({ channel, id }, caseId, [user, stream, recordings, cases, takedowns, evidence, blocks]) {
     const known = [
       user ? `${channel}, ${user.state}` : `${channel}, whom no table has`,
       stream ? "live now" : "not live",
@@ -250,7 +282,8 @@ export class CasePage {
           ]),
         ),
       );
-    const others = (cases?.cases ?? []).filter(({ id }) => id !== caseId);
+    const others = (cases?.cases ?? []).filter((each) => each.id !== caseId);
+    const blocked = (blocks?.blocks ?? []).filter(({ value }) => value === channel || value === id);
     parts.push(
       part(
         "Before",
@@ -262,6 +295,11 @@ export class CasePage {
               time(each.opened_at),
             ]),
             ...(takedowns?.takedowns ?? []).map((each) => this.#takedown(each)),
+            ...blocked.map((each) => [
+              ...blockLine(each),
+              " ",
+              act("Lift", () => this.#then(removeBlock(this.#client, each))),
+            ]),
           ],
           (line) => line,
           "Nothing is known of this channel.",

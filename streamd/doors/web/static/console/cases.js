@@ -18,7 +18,7 @@ export class CasesView {
   #page;
   #state = byId("cases-state", HTMLSelectElement);
   #target = byId("look-target", HTMLInputElement);
-  /** What is open: a case's id, or what was looked for; empty for the queue. */
+  /** The case that is open, by id, or the text that was looked for; empty for the queue. */
   #open = "";
   #isFollowing = false;
   #hasNews = false;
@@ -100,7 +100,7 @@ export class CasesView {
     }
   }
 
-  /** What a text names, as it stands in the address of this page: no secret of a key does. */
+  /** The name in a text, as it stands in the address of this page: no secret of a key does. */
   async #found(text) {
     if (CASE_ID.test(text)) return text;
     if (REFERENCE.test(text)) {

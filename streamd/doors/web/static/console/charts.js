@@ -3,6 +3,7 @@
 import { messageOf } from "../asking.js";
 import { byId, element, setText } from "../dom.js";
 import { bitrate, size } from "../format.js";
+import { say } from "../notice.js";
 
 const HOUR_S = 3600;
 // A server that has just started shows what it has, not an hour of nothing.
@@ -190,6 +191,6 @@ export class ServerView {
   }
 
   #say(headline, text) {
-    this.#notice.replaceChildren(element("p", { class: "notice-head" }, headline), element("p", {}, text));
+    say(this.#notice, headline, text);
   }
 }

@@ -7,6 +7,7 @@ const REQUEST_TIMEOUT_MS = 15_000;
 // A revocation is answered when all of it is done.
 const ACT_TIMEOUT_MS = 60_000;
 const SESSION = "streamd.session";
+const JSON_TYPE = "application/json";
 
 /** An answer that is no success; `status` is 0 where there was none. */
 export class ApiError extends Error {
@@ -73,6 +74,11 @@ export class Client {
     return this.#ask("POST", path, body);
   }
 
+  /** Send a text that is no JSON, such as a list. */
+  postText(path, text, type, query = {}) {
+    return this.#ask("POST", withQuery(path, query), text, type);
+  }
+
   patch(path, body) {
     return this.#ask("PATCH", path, body);
   }
@@ -99,9 +105,9 @@ export class Client {
     return this.#checked(answer, () => answer.blob());
   }
 
-  async #ask(method, path, body) {
+  async #ask(method, path, body, type = JSON_TYPE) {
     const timeout = AbortSignal.timeout(method === "GET" ? REQUEST_TIMEOUT_MS : ACT_TIMEOUT_MS);
-    const answer = await send(method, path, this.#token, body, timeout);
+    const answer = await send(method, path, this.#token, body, timeout, type);
     return this.#checked(answer, () => answer.json());
   }
 
@@ -135,15 +141,15 @@ async function request(method, path, token, body) {
   return checked(answer, () => answer.json());
 }
 
-async function send(method, path, token, body, signal) {
+async function send(method, path, token, body, signal, type = JSON_TYPE) {
   try {
     return await fetch(on(path.slice(1)), {
       method,
       headers: {
         authorization: `Bearer ${token}`,
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(body === undefined ? {} : { "content-type": type }),
       },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined || type !== JSON_TYPE ? body : JSON.stringify(body),
       cache: "no-store",
       credentials: "omit",
       signal,

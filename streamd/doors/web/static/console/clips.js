@@ -1,12 +1,11 @@
-// The clips of all users: of what, who made them, and what can be done about them.
+// The clips of all users: their sources, their makers, and the acts on them.
 
-import { byId, element } from "../dom.js";
+import { element } from "../dom.js";
 import { size } from "../format.js";
 import { began, runningTime } from "../recorded.js";
 import { cell, PagedTable, time } from "./list.js";
-
-const TYPING_MS = 300;
-const USER_NAME = /^[a-z0-9][a-z0-9_-]{1,63}$/;
+import { actButton, watchLink } from "./row_parts.js";
+import { UserFilter } from "./user_filter.js";
 
 /** @param clip of the API */
 export const clipTitle = (clip) => clip.title || `Clip of ${began(clip.started_at)}`;
@@ -15,7 +14,7 @@ export class ClipsView {
   #table;
   #acts;
   #origin;
-  #user = byId("clips-user", HTMLInputElement);
+  #user = new UserFilter("clips-user", () => this.refresh());
 
   /** @param origin of the public port, where clips are watched */
   constructor(client, acts, origin) {
@@ -27,34 +26,29 @@ export class ClipsView {
       keyOf: (clip) => clip.id,
       cellsOf: (clip) => this.#cells(clip),
       empty: () =>
-        this.#user.value
+        this.#user.name
           ? ["No such clip", "No clip is of a user who is called exactly so."]
           : ["There are no clips yet", "Who may make some says [clips] who in the configuration."],
-    });
-    let typing = 0;
-    this.#user.addEventListener("input", () => {
-      clearTimeout(typing);
-      typing = setTimeout(() => this.refresh(), TYPING_MS);
     });
   }
 
   /** Show the clips of one user. */
   showUser(name) {
-    this.#user.value = name;
+    this.#user.name = name;
   }
 
   refresh() {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }
 
   async #load(client, before, limit) {
-    const user = this.#user.value.trim();
-    if (user && !USER_NAME.test(user)) return { clips: [], next_after: null };
+    const user = this.#user.name;
+    if (this.#user.isImpossible) return { clips: [], next_after: null };
     const page = await client.get("/api/v1/clips", { ...(user && { user }), before, limit });
     return { ...page, next_after: page.next_before };
   }
@@ -62,28 +56,7 @@ export class ClipsView {
   #cells(clip) {
     const { id, user } = clip;
     const title = clipTitle(clip);
-    const act = (label, run, isDangerous = false) =>
-      element(
-        "button",
-        {
-          class: `button small${isDangerous ? " danger-text" : ""}`,
-          type: "button",
-          "aria-label": `${label} the clip ${title} of ${user}`,
-          onclick: run,
-        },
-        label,
-      );
-    const watch = element(
-      "a",
-      {
-        class: "button small",
-        href: `${this.#origin}/clip/${id}`,
-        target: "_blank",
-        rel: "noopener",
-        "aria-label": `Watch the clip ${title} of ${user}`,
-      },
-      "Watch",
-    );
+    const subject = `the clip ${title} of ${user}`;
     return [
       cell("Clip", element("strong", {}, title), element("span", { class: "extra" }, element("code", {}, id))),
       cell("User", element("a", { href: `#/users/${user}` }, user)),
@@ -95,9 +68,9 @@ export class ClipsView {
         element(
           "div",
           { class: "buttons" },
-          watch,
-          act("Change", () => this.#acts.changeClip(clip)),
-          act("Delete", () => this.#acts.deleteClip(clip), true),
+          watchLink(`${this.#origin}/clip/${id}`, subject),
+          actButton("Change", subject, () => this.#acts.changeClip(clip)),
+          actButton("Delete", subject, () => this.#acts.deleteClip(clip), true),
         ),
       ),
     ];

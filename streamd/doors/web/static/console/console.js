@@ -8,6 +8,7 @@ import { when } from "../format.js";
 import { Account } from "./account.js";
 import { Acts } from "./acts.js";
 import { AuditView } from "./audit.js";
+import { BlocksView } from "./blocks.js";
 import { CasesView } from "./cases.js";
 import { ServerView } from "./charts.js";
 import { ApiError, Client } from "./client.js";
@@ -15,6 +16,7 @@ import { ClipsView } from "./clips.js";
 import { Events } from "./events.js";
 import { KeysView } from "./keys.js";
 import { OperatorsView } from "./operators.js";
+import { OrdersView } from "./orders.js";
 import { RecordingsView } from "./recordings.js";
 import { StreamsView } from "./streams.js";
 import { UsersView } from "./users.js";
@@ -33,6 +35,8 @@ const views = {
   users: new UsersView(client, acts),
   recordings: new RecordingsView(client, acts, body.dataset.public),
   cases: new CasesView(client, account, body.dataset.public),
+  blocks: new BlocksView(client),
+  orders: new OrdersView(client),
   clips: new ClipsView(client, acts, body.dataset.public),
   operators: new OperatorsView(client),
   audit: new AuditView(client),
@@ -71,7 +75,7 @@ function showView() {
 
 window.addEventListener("hashchange", () => {
   showView();
-  // Who listens to the page instead of seeing it is told where they are.
+  // A reader who listens to the page instead of seeing it is told where they are.
   if (client.isSignedIn) byId(`${currentView()}-title`).focus({ preventScroll: true });
   scrollTo(0, 0);
 });
@@ -99,7 +103,7 @@ function follow() {
       showConnection("live");
       // The role may be another: the server has ended the connection before this one for it.
       account.learn().catch(() => {});
-      // What has happened meanwhile.
+      // Much may have happened meanwhile.
       revision = null;
     },
     lost: (reason) => showConnection("lost", reason),
@@ -128,7 +132,7 @@ function follow() {
 // -- signing in and out -----------------------------------------------------------------------------
 
 async function signedIn() {
-  // What may be offered; where the server cannot say it now, nothing is, and it is asked again when it is back.
+  // The acts that may be offered; where the server cannot say them now, none is, and it is asked again when it is back.
   await account.learn().catch(() => {});
   if (!client.isSignedIn) return;
   body.dataset.state = "signed-in";
@@ -166,7 +170,7 @@ byId("sign-in").addEventListener("submit", async (event) => {
       byId("sign-in-error"),
       error instanceof ApiError && error.status === 401 ? "That token is not known here." : messageOf(error),
     );
-    // Whoever has a good token and no good code is asked for that.
+    // An operator with a good token and no good code is asked for that.
     const asksCode = error instanceof ApiError && error.status === 403;
     if (asksCode) byId("code-row").hidden = false;
     (asksCode ? code : field).select();

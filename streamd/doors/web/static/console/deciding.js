@@ -1,8 +1,9 @@
-// What a moderator decides, each in a dialog: a takedown with its statement of reasons, a case that stays as it is, a
+// A moderator's decisions, each in a dialog: a takedown with its statement of reasons, a case that stays as it is, a
 // complaint, and what is shown again.
 
 import { ask, choiceField, longField, textField } from "../asking.js";
 import { element } from "../dom.js";
+import { countriesOf } from "./blocks.js";
 import { tell } from "./dialogs.js";
 
 const REASON_LENGTH_MAX = 2_000;
@@ -34,11 +35,15 @@ function statementFields(categories, { category, facts = "" }) {
       value: facts,
       hint: "What was seen, when. The broadcaster reads it.",
     }),
+    textField("Countries", { maxlength: 200, hint: "Where it is not shown: DE, FR, EU. Empty for everywhere." }),
+    textField("Last day", { type: "date", hint: "It is shown again after it. Empty for no end." }),
   ];
-  const statement = (what, ground, law, why, said) => ({
+  const statement = (what, ground, law, why, said, countries, end) => ({
     category: what,
     decision_ground: ground,
     decision_facts: said,
+    territorial_scope: countriesOf(countries),
+    end_date_visibility_restriction: end || null,
     ...(ground === "ILLEGAL_CONTENT"
       ? { illegal_content_legal_ground: law, illegal_content_explanation: why }
       : { incompatible_content_ground: law, incompatible_content_explanation: why }),
@@ -46,7 +51,7 @@ function statementFields(categories, { category, facts = "" }) {
   return { fields, statement };
 }
 
-/** What a takedown was answered with, in words. */
+/** The answer to a takedown, in words. */
 function said(done, what) {
   const later = done.unwritten ? ` Note: ${done.unwritten}.` : "";
   return `${what} is dark.${later}`;

@@ -1,4 +1,4 @@
-// What is shown once, a key or a token, and the word that something is done.
+// Dialogs that show a key or a token once, and the word that something is done.
 
 import { open } from "../asking.js";
 import { copyable } from "../copying.js";

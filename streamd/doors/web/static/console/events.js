@@ -1,4 +1,4 @@
-// What changes on the server, as it changes: server-sent events, read by fetch, since EventSource shows no token.
+// Changes on the server, as they happen: server-sent events, read by fetch, since EventSource shows no token.
 
 import { Backoff } from "../backoff.js";
 import { ApiError } from "./client.js";

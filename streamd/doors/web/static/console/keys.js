@@ -1,11 +1,11 @@
-// The stream keys: who has one, what it is worth, when it was used; issue, rotate, revoke.
+// The stream keys: their users, their states, their last uses; issue, rotate, revoke.
 
 import { byId, element } from "../dom.js";
+import { onTyped } from "../searching.js";
 import { importKeys } from "./importing.js";
 import { cell, PagedTable, time } from "./list.js";
 
 const STATES = { active: "Active", revoked: "Revoked", expired: "Expired" };
-const TYPING_MS = 300;
 
 export class KeysView {
   #table;
@@ -13,7 +13,7 @@ export class KeysView {
   #live;
   #user = byId("keys-user", HTMLInputElement);
   #state = byId("keys-state", HTMLSelectElement);
-  /** Whose keys alone are shown, and not also those of users who are called alike. */
+  /** The user whose keys alone are shown, and not also those of users who are called alike. */
   #only = "";
 
   /** @param live returns the live streams, as they are now */
@@ -33,12 +33,10 @@ export class KeysView {
     });
     byId("issue").addEventListener("click", () => acts.issueKey());
     byId("import").addEventListener("click", () => importKeys(client));
-    let typing = 0;
     this.#user.addEventListener("input", () => {
       this.#only = "";
-      clearTimeout(typing);
-      typing = setTimeout(() => this.refresh(), TYPING_MS);
     });
+    onTyped(this.#user, () => this.refresh());
     this.#state.addEventListener("change", () => this.refresh());
   }
 
@@ -53,7 +51,7 @@ export class KeysView {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }

@@ -1,15 +1,15 @@
 // A table that is read from the API page by page, and says when it is loading, empty or broken.
 
-import { messageOf } from "../asking.js";
 import { byId, element, setText } from "../dom.js";
 import { count, when, whenWhole } from "../format.js";
 import { KeyedList } from "../keyed_list.js";
+import { say, sayFault } from "../notice.js";
 import { merged } from "./merging.js";
 
 // As the server gives them out, and as many as it gives at once.
 const PAGE_ROWS = 100;
 const ROWS_MAX = 1_000;
-// What comes anew is told of up to this number.
+// New rows are told of up to this number.
 const NEWS_ROWS = 100;
 const LOOK_AGAIN_MS = 2_000;
 
@@ -71,7 +71,7 @@ export class PagedTable {
   }
 
   /**
-   * What is shown may have changed. Whoever reads the first page at its top sees all of it; for others the rows stay
+   * The rows may have changed. A reader at the top of the first page sees all of it; for others the rows stay
    * where they are, change in place, and a button says how many are new.
    */
   follow() {
@@ -96,7 +96,7 @@ export class PagedTable {
       this.#show();
       this.#showNews(news);
     } catch {
-      // What is shown stays; the page says by itself that the server is away.
+      // The rows stay; the page says by itself that the server is away.
     } finally {
       this.#isLooking = false;
     }
@@ -150,18 +150,11 @@ export class PagedTable {
   }
 
   #say(headline, text) {
-    this.#part("notice").replaceChildren(
-      element("p", { class: "notice-head" }, headline),
-      text ? element("p", {}, text) : "",
-    );
+    say(this.#part("notice"), headline, text);
   }
 
   #fail(error) {
-    this.#part("notice").replaceChildren(
-      element("p", { class: "notice-head" }, "This could not be read"),
-      element("p", {}, messageOf(error)),
-      element("button", { class: "button", type: "button", onclick: () => this.refresh() }, "Try again"),
-    );
+    sayFault(this.#part("notice"), "This could not be read", error, () => this.refresh());
   }
 
   #part(name) {

@@ -1,7 +1,7 @@
 // A list that was read again, while somebody stands in the middle of it.
 
 /**
- * What to show: the rows that are shown, as they are now, without those that are there no more; and how many are new.
+ * The rows to show: those that are shown, as they are now, without those that are there no more; and how many are new.
  *
  * @template Item
  * @param {readonly Item[]} shown

@@ -1,4 +1,4 @@
-// The operators, for admins: who acts here by which name and in which role; add, change, rotate, revoke.
+// The operators, for admins: their names and roles; add, change, rotate, revoke.
 
 import { ask, choiceField, textField } from "../asking.js";
 import { copyable } from "../copying.js";
@@ -61,7 +61,7 @@ export class OperatorsView {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }

@@ -4,11 +4,11 @@ import { byId, element } from "../dom.js";
 import { size } from "../format.js";
 import { isOpen, meaningOf, RECORDING_STATES, runningTime, titleOf, VISIBILITY_NAMES } from "../recorded.js";
 import { cell, PagedTable, time } from "./list.js";
+import { actButton, watchLink } from "./row_parts.js";
+import { UserFilter } from "./user_filter.js";
 
-const TYPING_MS = 300;
 // A recording that goes on grows, which no event tells.
 const GROWS_MS = 10_000;
-const USER_NAME = /^[a-z0-9][a-z0-9_-]{1,63}$/;
 
 const WATCHED_BY = { public: "For everybody", signed: "Signed links", password: "Password", hook: "Your service" };
 
@@ -28,7 +28,7 @@ export class RecordingsView {
   #table;
   #acts;
   #origin;
-  #user = byId("recordings-user", HTMLInputElement);
+  #user = new UserFilter("recordings-user", () => this.refresh());
   #state = byId("recordings-state", HTMLSelectElement);
   /** @type {"off" | "asked" | "all"} */
   #mode = "off";
@@ -47,16 +47,11 @@ export class RecordingsView {
       keyOf: (recording) => recording.id,
       cellsOf: (recording) => this.#cells(recording),
       empty: () =>
-        this.#state.value || this.#user.value
+        this.#state.value || this.#user.name
           ? ["No such recording", "No recording is of a user who is called exactly so, or none is in this state."]
           : EMPTY[this.#mode],
     });
     this.#state.addEventListener("change", () => this.refresh());
-    let typing = 0;
-    this.#user.addEventListener("input", () => {
-      clearTimeout(typing);
-      typing = setTimeout(() => this.refresh(), TYPING_MS);
-    });
     setInterval(() => {
       if (this.#hasOpen && client.isSignedIn && !document.hidden && !byId("recordings").hidden) this.follow();
     }, GROWS_MS);
@@ -64,7 +59,7 @@ export class RecordingsView {
 
   /** Show the recordings of one user. */
   showUser(name) {
-    this.#user.value = name;
+    this.#user.name = name;
     this.#state.value = "";
   }
 
@@ -72,14 +67,14 @@ export class RecordingsView {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }
 
   async #load(client, before, limit) {
-    const user = this.#user.value.trim();
-    if (user && !USER_NAME.test(user)) return { recordings: [], next_after: null };
+    if (this.#user.isImpossible) return { recordings: [], next_after: null };
+    const user = this.#user.name;
     const page = await client.get("/api/v1/recordings", { user, state: this.#state.value, before, limit });
     this.#mode = page.mode;
     this.#hasOpen = page.recordings.some(isOpen);
@@ -89,39 +84,17 @@ export class RecordingsView {
   #cells(recording) {
     const { id, user, state, duration_s: seconds } = recording;
     const title = titleOf(recording);
-    const act = (label, run, isDangerous = false) =>
-      element(
-        "button",
-        {
-          class: `button small${isDangerous ? " danger-text" : ""}`,
-          type: "button",
-          "aria-label": `${label} the recording ${title} of ${user}`,
-          onclick: run,
-        },
-        label,
-      );
+    const subject = `the recording ${title} of ${user}`;
     const { name, level } = RECORDING_STATES[state] ?? { name: state, level: "" };
     const meaning = meaningOf(recording);
     const buttons = element("div", { class: "buttons" });
     if (state !== "deleted") {
       const isSeen = seconds > 0 && recording.visibility !== "private";
-      if (isSeen)
-        buttons.append(
-          element(
-            "a",
-            {
-              class: "button small",
-              href: `${this.#origin}/watch/vod/${id}`,
-              target: "_blank",
-              rel: "noopener",
-              "aria-label": `Watch the recording ${title} of ${user}`,
-            },
-            "Watch",
-          ),
-        );
-      buttons.append(act("Change", () => this.#acts.changeRecording(recording)));
-      if (state === "recording") buttons.append(act("Stop", () => this.#acts.stopRecording(user), true));
-      else if (!isOpen(recording)) buttons.append(act("Delete", () => this.#acts.deleteRecording(recording), true));
+      if (isSeen) buttons.append(watchLink(`${this.#origin}/watch/vod/${id}`, subject));
+      buttons.append(actButton("Change", subject, () => this.#acts.changeRecording(recording)));
+      if (state === "recording") buttons.append(actButton("Stop", subject, () => this.#acts.stopRecording(user), true));
+      else if (!isOpen(recording))
+        buttons.append(actButton("Delete", subject, () => this.#acts.deleteRecording(recording), true));
     }
     return [
       cell("Recording", element("strong", {}, title), element("span", { class: "extra" }, element("code", {}, id))),

@@ -14,6 +14,7 @@ import {
 } from "../format.js";
 import { Findings, HealthBadge } from "../health.js";
 import { KeyedList } from "../keyed_list.js";
+import { say } from "../notice.js";
 import { elapsed } from "../viewer_format.js";
 import { Preview } from "./preview.js";
 import { sorted } from "./sorting.js";
@@ -248,16 +249,14 @@ export class StreamsView {
     for (const row of byId("streams").children) row.toggleAttribute("hidden", !isFound(row, names));
     const notice = byId("live-notice");
     if (streams.length === 0) {
-      notice.replaceChildren(
-        element("p", { class: "notice-head" }, "Nobody is live right now"),
-        element("p", {}, "Streams appear here by themselves. To let somebody broadcast, issue a key."),
+      say(
+        notice,
+        "Nobody is live right now",
+        "Streams appear here by themselves. To let somebody broadcast, issue a key.",
         element("a", { class: "button primary", href: "#/keys" }, "Go to the keys"),
       );
     } else if (shown.length === 0) {
-      notice.replaceChildren(
-        element("p", { class: "notice-head" }, "No stream matches"),
-        element("p", {}, `${count(streams.length, "stream is", "streams are")} live.`),
-      );
+      say(notice, "No stream matches", `${count(streams.length, "stream is", "streams are")} live.`);
     } else {
       notice.replaceChildren();
     }

@@ -3,9 +3,9 @@
 
 import { byId, element } from "../dom.js";
 import { limits } from "../format.js";
+import { onTyped } from "../searching.js";
 import { cell, PagedTable, time } from "./list.js";
-
-const TYPING_MS = 300;
+import { actButton } from "./row_parts.js";
 
 export class UsersView {
   #table;
@@ -27,11 +27,7 @@ export class UsersView {
           : ["There is no user yet", "Issuing a stream key creates its user."],
     });
     this.#state.addEventListener("change", () => this.refresh());
-    let typing = 0;
-    this.#search.addEventListener("input", () => {
-      clearTimeout(typing);
-      typing = setTimeout(() => this.refresh(), TYPING_MS);
-    });
+    onTyped(this.#search, () => this.refresh());
   }
 
   /** Show one user. */
@@ -44,54 +40,17 @@ export class UsersView {
     return this.#table.refresh();
   }
 
-  /** What stands there may have changed. */
+  /** The rows may have changed. */
   follow() {
     return this.#table.follow();
   }
 
   #cells(user) {
     const isSuspended = user.state === "suspended";
+    const { name } = user;
     const act = isSuspended
-      ? element(
-          "button",
-          {
-            class: "button small",
-            type: "button",
-            "aria-label": `Restore ${user.name}`,
-            onclick: () => this.#acts.restoreUser(user),
-          },
-          "Restore",
-        )
-      : element(
-          "button",
-          {
-            class: "button small danger-text",
-            type: "button",
-            "aria-label": `Suspend ${user.name}`,
-            onclick: () => this.#acts.suspendUser(user),
-          },
-          "Suspend",
-        );
-    const settings = element(
-      "button",
-      {
-        class: "button small",
-        type: "button",
-        "aria-label": `Settings of ${user.name}`,
-        onclick: () => this.#acts.setUser(user),
-      },
-      "Settings",
-    );
-    const remove = element(
-      "button",
-      {
-        class: "button small danger-text",
-        type: "button",
-        "aria-label": `Delete ${user.name}`,
-        onclick: () => this.#acts.deleteUser(user),
-      },
-      "Delete",
-    );
+      ? actButton("Restore", name, () => this.#acts.restoreUser(user))
+      : actButton("Suspend", name, () => this.#acts.suspendUser(user), true);
     const recorded = { true: "always recorded", false: "never recorded" }[String(user.record)];
     const rules = [user.listed ? "" : "unlisted", recorded].filter(Boolean).join(", ");
     return [
@@ -116,9 +75,9 @@ export class UsersView {
             { class: "button small", href: `#/recordings/${user.name}`, "aria-label": `Recordings of ${user.name}` },
             "Recordings",
           ),
-          settings,
+          actButton("Settings", `of ${name}`, () => this.#acts.setUser(user)),
           act,
-          remove,
+          actButton("Delete", name, () => this.#acts.deleteUser(user), true),
         ),
       ),
     ];

@@ -1,4 +1,4 @@
-// What became of the attempts to publish with this key, in words that say what to do.
+// The attempts to publish with this key, in words that say what to do.
 
 import { byId, element } from "../dom.js";
 import { count, when, whenWhole } from "../format.js";
@@ -85,7 +85,7 @@ function cells(attempt) {
   const [level, headline, advice] = RESULTS[attempt.result] ?? ["warning", attempt.result.replaceAll("_", " "), ""];
   const lasted = attempt.ended_at ? `, after ${duration(attempt.at, attempt.ended_at)}` : "";
   const often = attempt.count > 1 ? ` – ${count(attempt.count, "time")}` : "";
-  // What the media was wrong with; of the others, the headline says all.
+  // The fault of the media; of the others, the headline says all.
   const detail =
     attempt.detail && ["media_error", "over_limit", "protocol_error", "rejected"].includes(attempt.result)
       ? element("p", { class: "extra" }, attempt.detail)

@@ -1,11 +1,13 @@
 // The clips of the broadcaster's channel, whoever made them: their titles, their links; and their end.
 
-import { messageOf, ask as question, textField } from "../asking.js";
+import { ask as question, textField } from "../asking.js";
 import { on } from "../base.js";
 import { copyable } from "../copying.js";
-import { byId, element, setText } from "../dom.js";
+import { byId, element } from "../dom.js";
 import { KeyedList } from "../keyed_list.js";
+import { say, sayFault } from "../notice.js";
 import { began, runningTime } from "../recorded.js";
+import { ownRow } from "./own_row.js";
 import { act } from "./server.js";
 
 /** @param {OwnClip} clip */
@@ -54,65 +56,31 @@ export class OwnClips {
       this.#next = page.next_before;
       // Where nobody may make any, and nobody has, there is nothing to be told.
       byId("clips-section").hidden = this.#shown.length === 0 && !page.may_make;
-      byId("clips-notice").replaceChildren(
-        ...(this.#shown.length === 0
-          ? [element("p", { class: "notice-head" }, "There are no clips of your channel yet")]
-          : []),
-      );
+      if (this.#shown.length === 0) say(byId("clips-notice"), "There are no clips of your channel yet");
+      else byId("clips-notice").replaceChildren();
       this.#list.show(this.#shown);
       byId("clips-more").hidden = this.#next === null;
     } catch (error) {
       if (generation !== this.#generation) return;
       byId("clips-section").hidden = false;
-      byId("clips-notice").replaceChildren(
-        element("p", { class: "notice-head" }, "Your clips could not be read"),
-        element("p", {}, messageOf(error)),
-        element("button", { class: "button", type: "button", onclick: () => this.refresh() }, "Try again"),
-      );
+      sayFault(byId("clips-notice"), "Your clips could not be read", error, () => this.refresh());
     }
   }
 
   /** @param {OwnClip} clip */
   #newRow(clip) {
     let now = clip;
-    const title = element("strong");
-    const facts = element("p", { class: "hint" });
-    const watch = element("a", { class: "button small", target: "_blank", rel: "noopener" }, "Watch");
-    watch.href = on(`clip/${clip.id}`);
-    const change = element(
-      "button",
-      { class: "button small", type: "button", onclick: () => this.#change(now) },
-      "Change",
-    );
-    const remove = element(
-      "button",
-      { class: "button small danger-text", type: "button", onclick: () => this.#delete(now) },
-      "Delete",
-    );
-    const root = element(
-      "li",
-      {},
-      element("div", { class: "what" }, element("p", { class: "recording-title" }, title), facts),
-      element("div", { class: "buttons" }, watch, change, remove),
+    const row = ownRow(
+      on(`clip/${clip.id}`),
+      () => this.#change(now),
+      () => this.#delete(now),
     );
     return {
-      root,
+      root: row.root,
       /** @param {OwnClip} fresh */
       update(fresh) {
         now = fresh;
-        const name = named(fresh);
-        setText(title, name);
-        setText(
-          facts,
-          [fresh.title && began(fresh.started_at), runningTime(fresh.duration_s)].filter(Boolean).join(" · "),
-        );
-        for (const [button, does] of /** @type {const} */ ([
-          [watch, "Watch"],
-          [change, "Change"],
-          [remove, "Delete"],
-        ])) {
-          button.setAttribute("aria-label", `${does} “${name}”`);
-        }
+        row.show(named(fresh), [fresh.title && began(fresh.started_at), runningTime(fresh.duration_s)]);
       },
     };
   }

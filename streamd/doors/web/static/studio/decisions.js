@@ -1,4 +1,4 @@
-// What moderators have decided about the channel, with the statement of reasons (Digital Services Act, article 17).
+// The decisions of moderators about the channel, with the statement of reasons (Digital Services Act, article 17).
 
 import { ask as askBy, longField } from "../asking.js";
 import { on } from "../base.js";
@@ -26,7 +26,7 @@ export class OwnDecisions {
     const { status, answer } = await ask("GET", "decisions");
     if (generation !== this.#generation) return;
     if (status === 200) this.#show(answer.decisions);
-    // What was not answered is asked for with the next look at how things stand.
+    // A question without an answer is asked again with the next look at how things stand.
     else this.#count = 0;
   }
 
@@ -94,7 +94,7 @@ function headline({ kind, target_kind: target, countries, restored_at: restored,
   if (restored !== null) return `Taken back: ${what} was taken down, and is shown again.`;
   const where = countries.length > 0 ? ` in ${countries.join(", ")}` : "";
   const end = until !== null ? ` until ${when(until)}` : "";
-  return kind === "takedown" ? `Taken down: ${what} is not shown.` : `Blocked: ${what} is not shown${where}${end}.`;
+  return `${kind === "takedown" ? "Taken down" : "Blocked"}: ${what} is not shown${where}${end}.`;
 }
 
 function line(name, text) {

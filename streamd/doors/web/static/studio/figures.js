@@ -1,4 +1,4 @@
-// What arrives of a stream, as tiles.
+// The figures of a stream that arrives, as tiles.
 
 import { byId, element, setText } from "../dom.js";
 import {

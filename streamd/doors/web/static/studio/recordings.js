@@ -1,11 +1,12 @@
-// The broadcaster's own recordings: how each stands, its title, who sees it, its link; and its end.
+// The broadcaster's own recordings: state, title, visibility, link; and their end.
 
-import { choiceField, messageOf, ask as question, textField } from "../asking.js";
+import { choiceField, ask as question, textField } from "../asking.js";
 import { on } from "../base.js";
 import { copyable } from "../copying.js";
 import { byId, element, setText } from "../dom.js";
 import { size } from "../format.js";
 import { KeyedList } from "../keyed_list.js";
+import { say, sayFault } from "../notice.js";
 import {
   began,
   isOpen,
@@ -16,6 +17,7 @@ import {
   VISIBILITIES,
   VISIBILITY_NAMES,
 } from "../recorded.js";
+import { ownRow } from "./own_row.js";
 import { act } from "./server.js";
 
 // One that goes on grows, and another may begin.
@@ -53,7 +55,7 @@ export class OwnRecordings {
       const page = await this.#page();
       if (generation !== this.#generation) return;
       const isWhole = page.next_before === null;
-      // Whoever has asked for more keeps what stands behind the first page.
+      // A reader who has asked for more keeps the rows behind the first page.
       const last = page.recordings.at(-1)?.id ?? "";
       const rest =
         isWhole || this.#shown.length <= page.recordings.length ? [] : this.#shown.filter(({ id }) => id < last);
@@ -130,81 +132,47 @@ export class OwnRecordings {
   /**
    * @param {string} headline
    * @param {string} text
-   * @param {(Node | string)[]} more
    */
-  #say(headline, text, ...more) {
-    byId("recordings-notice").replaceChildren(
-      element("p", { class: "notice-head" }, headline),
-      ...(text ? [element("p", {}, text)] : []),
-      ...more,
-    );
+  #say(headline, text) {
+    say(byId("recordings-notice"), headline, text);
   }
 
   /** @param {unknown} error */
   #fail(error) {
-    this.#say(
-      "Your recordings could not be read",
-      messageOf(error),
-      element("button", { class: "button", type: "button", onclick: () => this.refresh() }, "Try again"),
-    );
+    sayFault(byId("recordings-notice"), "Your recordings could not be read", error, () => this.refresh());
   }
 
   /** @param {OwnRecording} recording */
   #newRow(recording) {
     let now = recording;
-    const title = element("strong");
     const pill = element("span", { class: "pill" });
-    const facts = element("p", { class: "hint" });
     const meaning = element("p", { class: "hint" });
-    const watch = element("a", { class: "button small", target: "_blank", rel: "noopener" }, "Watch");
-    watch.href = on(`watch/vod/${recording.id}`);
-    const change = element(
-      "button",
-      { class: "button small", type: "button", onclick: () => this.#change(now) },
-      "Change",
-    );
-    const remove = element(
-      "button",
-      { class: "button small danger-text", type: "button", onclick: () => this.#delete(now) },
-      "Delete",
-    );
-    const buttons = element("div", { class: "buttons" }, watch, change, remove);
-    const root = element(
-      "li",
-      {},
-      element("div", { class: "what" }, element("p", { class: "recording-title" }, title, " ", pill), facts, meaning),
-      buttons,
+    const row = ownRow(
+      on(`watch/vod/${recording.id}`),
+      () => this.#change(now),
+      () => this.#delete(now),
+      { beside: pill, below: meaning },
     );
     return {
-      root,
+      root: row.root,
       /** @param {OwnRecording} fresh */
       update(fresh) {
         now = fresh;
-        const named = titleOf(fresh);
         const { name, level } = RECORDING_STATES[fresh.state] ?? { name: fresh.state, level: "" };
-        setText(title, named);
         setText(pill, name);
         pill.dataset.level = level;
         const isDeleted = fresh.state === "deleted";
-        const parts = [
+        row.show(titleOf(fresh), [
           fresh.title && began(fresh.started_at),
           runningTime(fresh.duration_s),
           !isDeleted && size(fresh.bytes),
           !isDeleted && VISIBILITY_NAMES[fresh.visibility],
           fresh.keep && !isDeleted && "Pinned by whoever runs this server",
-        ];
-        setText(facts, parts.filter(Boolean).join(" · "));
+        ]);
         setText(meaning, meaningOf(fresh));
-        buttons.hidden = isDeleted;
-        watch.hidden = fresh.visibility === "private" || fresh.duration_s === 0;
-        remove.hidden = isOpen(fresh) || fresh.keep;
-        for (const [button, does] of /** @type {const} */ ([
-          [watch, "Watch"],
-          [change, "Change"],
-          [remove, "Delete"],
-        ])) {
-          button.setAttribute("aria-label", `${does} “${named}”`);
-        }
+        row.buttons.hidden = isDeleted;
+        row.watching.hidden = fresh.visibility === "private" || fresh.duration_s === 0;
+        row.removing.hidden = isOpen(fresh) || fresh.keep;
       },
     };
   }

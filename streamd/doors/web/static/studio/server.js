@@ -1,4 +1,4 @@
-// What the studio asks the server, in the name of the session that the browser keeps in a cookie.
+// Questions of the studio to the server, in the name of the session that the browser keeps in a cookie.
 
 import { on } from "../base.js";
 

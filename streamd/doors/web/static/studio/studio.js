@@ -45,7 +45,7 @@ const HEADLINES = {
     "Your channel is live",
     "Another key of yours opened it, not the one you signed in with.",
   ],
-  // What the server calls live, and nobody sees.
+  // A stream that the server calls live, and nobody sees.
   starting: ["warning", "Starting", "You are connected", "Viewers see you once a keyframe has come."],
   away: ["warning", "Waiting", "Your connection is gone", "Viewers wait for you to come back."],
 };
