@@ -128,7 +128,7 @@ def test_every_worker_serves_every_stream(house: House, viewers: Viewers) -> Non
         for _, text in answers:
             assert check_playlist(text.encode()) == []
     opened = {(record["stream"], record["worker"]) for record in house.server.log_events("feed.opened")}
-    assert opened == {(name, 1 - house.worker_of(name)) for name in NAMES}
+    assert opened >= {(name, 1 - house.worker_of(name)) for name in NAMES}
 
 
 def test_media_has_the_same_bytes_at_every_worker(house: House, viewers: Viewers) -> None:

@@ -85,7 +85,7 @@ class Worker:
         return self.summary(name) is not None
 
     async def look(self) -> None:
-        self.roll._take(await self.roll._ask("streams", None))
+        self.roll._unread = await self.roll._ask("streams", None)
 
 
 @pytest.fixture
@@ -134,8 +134,8 @@ async def test_an_answer_that_cannot_be_read_takes_no_other_along(workers: list[
     first, second, third = workers
     third.streams = [summary("bob")]
 
-    async def lie(_: Any) -> object:
-        return {"streams": [{"health": ["fine", []]}], "viewers": {}}
+    async def lie(_: Any) -> str:
+        return '{"streams": [{"health": ["fine", []]}], "viewers": {}}'
 
     second.asked["streams"] = lie
     await first.look()
