@@ -92,10 +92,12 @@ class NatsLink:
             NatsUnfitError: The servers let nobody in, have no JetStream, or take too little.
             ClusterUnavailableError: None of them answers.
         """
+        # A client that is to connect again for ever says nothing of why it cannot connect at first.
+        await look_at(self._urls, self._credentials_file)
         options: dict[str, Any] = {"user_credentials": self._credentials_file} if self._credentials_file else {}
         try:
             await self._client.connect(
-                self._urls,
+                servers=self._urls,
                 name=f"streamd {self._node}",
                 error_cb=self._note_error,
                 disconnected_cb=self._note_disconnected,
@@ -112,10 +114,6 @@ class NatsLink:
         except Exception as exc:
             await self.close()
             raise _fault_of(exc) from exc
-        if self._client.max_payload < PAYLOAD_BYTES_MIN:
-            payload_bytes = self._client.max_payload
-            await self.close()
-            raise _too_small(payload_bytes)
         self._js = self._client.jetstream(timeout=self._timeout_s)
         try:
             for bucket in (self.nodes, self.streams):
@@ -371,7 +369,13 @@ async def look_at(urls: list[str], credentials_file: str) -> set[str]:
     options: dict[str, Any] = {"user_credentials": credentials_file} if credentials_file else {}
     try:
         await client.connect(
-            urls, connect_timeout=CONNECT_TIMEOUT_S, allow_reconnect=False, error_cb=_ignore, **options
+            urls,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            error_cb=_ignore,
+            **options,
         )
         if client.max_payload < PAYLOAD_BYTES_MIN:
             raise _too_small(client.max_payload)

@@ -38,10 +38,10 @@ def test_it_goes_on_for_a_moment_beyond_its_lease_and_owns_nothing_then() -> Non
     owned = [node.permit.lease_is_good]
     node.clock.advance(0.1)
     owned.append(node.permit.lease_is_good)
-    assert owned == [True, False]
-    assert node.permit.standing is Standing.LEASED
+    standings = [node.permit.standing]
     node.clock.advance(GRACE_S)
-    assert node.permit.standing is Standing.NONE
+    standings.append(node.permit.standing)
+    assert (owned, standings) == ([True, False], [Standing.LEASED, Standing.NONE])
 
 
 def test_a_node_that_was_stopped_reads_before_it_serves() -> None:
