@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=4)
     args = parser.parse_args(arguments)
     figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as temporary, run_seaweed(Path(temporary) / "seaweed") as service:
+    with tempfile.TemporaryDirectory() as temporary, run_seaweed(Path(temporary) / "seaweed", 1024) as service:
         directory = Path(temporary)
         settings = service.settings(directory, recording__mode="all", recording__min_free_bytes=0)
         clip, keys = directory / "clip.flv", directory / "keys"

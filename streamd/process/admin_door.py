@@ -17,6 +17,7 @@ from streamd.doors.web.admin.nodes import NodeDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.restream import RestreamDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -183,9 +184,11 @@ class AdminDoor:
                 *ExportDesk(kept.exports, kept.recorder).operations(),
                 *self._moderation_calls(),
                 *(NodeDesk(services.cluster).operations() if services.cluster is not None else ()),
+                *(RestreamDesk(services.restream.service).operations() if services.restream is not None else ()),
             ),
             playback=playback,
             kick_elsewhere=services.cluster.kick_elsewhere if services.cluster is not None else None,
+            forget=services.restream.service.forget if services.restream is not None else None,
             operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,

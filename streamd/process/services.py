@@ -22,6 +22,7 @@ from streamd.process.options import (
 )
 from streamd.process.playback_rooms import PlaybackRooms
 from streamd.process.recording_rooms import RecordingRooms
+from streamd.process.restream_rooms import RestreamRooms
 from streamd.process.shown_again import warn_of_what_is_shown_again
 from streamd.process.workers.commands import PICTURE_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
@@ -98,6 +99,7 @@ class Services:
         workers: What is known of the other workers of this server; None where there are none.
         streams: The live streams, those of other workers included.
         moderation: What is reported, decided and shown to the public; None where it is switched off.
+        restream: Passes broadcasts on to other servers; None where it is switched off.
     """
 
     def __init__(self, config: Config, clock: Clock, sender: HttpSender, seat: WorkerPlace | None = None) -> None:
@@ -180,6 +182,9 @@ class Services:
 
             self.cluster = cluster.ClusterRoom(config, clock, metrics)
             claims["ask_for_name"] = self.cluster.claim
+        self.restream: RestreamRooms | None = None
+        if config.restream.targets_per_user_max:
+            self.restream = RestreamRooms(config, clock, metrics, self._store.database, tell=tell)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,
@@ -261,6 +266,8 @@ class Services:
             resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
+        if self.restream is not None:
+            await self.restream.open(resources)
         await self.recordings.open(resources)
         left = self._restart_record.load()
         if self.cluster is not None:
@@ -292,6 +299,8 @@ class Services:
         self.playback.configure(config)
         if self.moderation is not None:
             self.moderation.configure(config)
+        if self.restream is not None:
+            self.restream.configure(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -303,14 +312,16 @@ class Services:
         self.lines.configure(peer_line_limits(config))
 
     def _stream_options(self, config: Config) -> StreamOptions:
-        """The options of live streams, with what records them."""
+        """The options of live streams, with what records them and what passes them on."""
         options = stream_options(config)
-        outputs = (*options.outputs, *self.recordings.outputs)
+        outputs = [*options.outputs, *self.recordings.outputs]
+        if self.restream is not None:
+            outputs.append(self.restream.service.output)
         if self.cluster is not None:
             from streamd.services.cluster.feed import FeedOutput
 
-            outputs = (*outputs, FeedOutput)
-        return replace(options, outputs=outputs)
+            outputs.append(FeedOutput)
+        return replace(options, outputs=tuple(outputs))
 
     def _note_stream(self, event: Event) -> None:
         """Tell of a stream, and have it remembered as one that can be reported."""

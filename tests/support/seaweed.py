@@ -59,6 +59,8 @@ class SeaweedServer:
     directory: Path
     ports: tuple[int, int, int, int]
     """Of the master, the volumes, the filer and S3."""
+    volume_mb: int = 64
+    """Of each of the thirty volumes, beyond which it takes nothing."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -84,7 +86,7 @@ class SeaweedServer:
             self.process = subprocess.Popen(
                 [
                     weed(), "server", f"-dir={self.directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-                    f"-master.port={master}", "-master.volumeSizeLimitMB=64", "-master.telemetry=false",
+                    f"-master.port={master}", f"-master.volumeSizeLimitMB={self.volume_mb}", "-master.telemetry=false",
                     f"-volume.port={volume}", "-volume.max=30", "-filer", f"-filer.port={filer}",
                     "-s3", f"-s3.port={s3}", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0",
                     "-s3.iam=false",
@@ -157,11 +159,11 @@ class SeaweedServer:
 
 
 @contextlib.contextmanager
-def run_seaweed(directory: Path) -> Iterator[SeaweedServer]:
+def run_seaweed(directory: Path, volume_mb: int = 64) -> Iterator[SeaweedServer]:
     """A started server, until the block is left."""
     weed()
     directory.mkdir(parents=True)
-    server = SeaweedServer(directory, _free_ports())
+    server = SeaweedServer(directory, _free_ports(), volume_mb)
     try:
         server.start()
         yield server

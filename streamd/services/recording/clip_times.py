@@ -37,7 +37,7 @@ Moment: TypeAlias = "int | datetime"
 
 @dataclass(frozen=True, slots=True)
 class ClipTimes:
-    """What is asked for: from ``start`` to ``end``, or the ``last_ms``."""
+    """The times that are asked for: from ``start`` to ``end``, or the ``last_ms``."""
 
     start: Moment = 0
     end: Moment = 0
@@ -53,10 +53,10 @@ class ClipRange:
     stop: int
     """Number of the one behind the last."""
     start_ms: int
-    """As asked."""
+    """Beginning as it was asked for."""
     end_ms: int
     start_actual_ms: int
-    """Of the first segment."""
+    """Beginning of the first segment."""
     end_actual_ms: int
 
 
@@ -64,13 +64,14 @@ def choose_segments(segments: Sequence[RecordedSegment], asked: ClipTimes, *, ma
     """Find the segments that hold what is asked for.
 
     Args:
-        segments: Of the rendition that viewers see, all so far.
+        segments: The segments of the rendition that viewers see, all so far.
         asked: The times.
         max_ms: The longest clip, as asked.
         is_open: More segments are to come.
 
     Raises:
-        ClipTimesError: The times do not fit; the text says why.
+        ClipTimesError: The times do not fit; the text says why. An instant before the beginning is taken for it, where
+            the end lies behind it.
     """
     if not segments:
         raise ClipTimesError("nothing is recorded yet")
@@ -83,6 +84,9 @@ def choose_segments(segments: Sequence[RecordedSegment], asked: ClipTimes, *, ma
     else:
         start_ms = _place(segments, starts, asked.start)
         end_ms = _place(segments, starts, asked.end)
+        if isinstance(asked.start, datetime) and start_ms < 0 < end_ms <= start_ms + max_ms + ROUNDING_MS:
+            # What a viewer has just seen began before the recording did, and they know nothing of that.
+            start_ms = 0
     if start_ms < 0:
         raise ClipTimesError("start lies before the beginning of the recording")
     if start_ms >= end_ms:
@@ -105,9 +109,9 @@ def same_time(
     """Find the segments of another rendition that were taken at the same time.
 
     Args:
-        segments: Of the other.
-        main: Of the one that was chosen from.
-        chosen: What was chosen.
+        segments: The segments of the other rendition.
+        main: The segments that were chosen from.
+        chosen: The range that was chosen.
 
     Returns:
         The number of the first, and of the one behind the last: the same where there is none.

@@ -30,6 +30,9 @@ _LEVEL = 6
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 # RFC 1951: a block that is the last one, with nothing in it.
 _LAST_BLOCK = b"\x03\x00"
+# Behind the first of each media file, a segment is dated where its date does not follow from what stands before it: a
+# date each is a third of a playlist of hours, of which players read every line before they show a picture.
+DATE_SLACK_US = 2000
 # Of a segment as an object, and of a file beside its lines.
 _SEGMENT_BYTES = 400
 _FILE_BYTES = 300
@@ -107,7 +110,7 @@ class PastPlaylist:
     Attributes:
         target_duration_s: EXT-X-TARGETDURATION, whole seconds; 0 before it is known.
         is_ended: Nothing will be added any more.
-        last_msn: Of the newest segment; one below the first before there is one.
+        last_msn: The number of the newest segment; one below the first before there is one.
     """
 
     def __init__(self, prefix: str, window_us: int, first_msn: int) -> None:
@@ -170,7 +173,7 @@ class PastPlaylist:
         return PastText((*pieces, Piece.of(recent + (render_end() if self.is_ended else ""))))
 
     def delta(self) -> bytes | None:
-        """What is newer than the Skip Boundary; None where that is all."""
+        """The playlist from the Skip Boundary on; None where that is all of it."""
         boundary_us = SKIP_BOUNDARY_TARGETS * self.target_duration_s * _US
         skipped = 0
         distance_us = self._recent_us
@@ -204,19 +207,27 @@ class PastPlaylist:
             return
         segments = [self._recent.popleft() for _ in range(count)]
         self._recent_us -= duration_us
-        text = self._lines(segments, self._before)
+        text = self._lines(segments, self._before, dates_all=False)
         piece = Piece.of(text)
         self._files.append(_File(piece, count, duration_us, text.count("#EXT-X-DISCONTINUITY\n"), number))
         self._files_bytes += len(piece.deflated) + _FILE_BYTES
         self._before = segments[-1]
 
-    def _lines(self, segments: Iterable[RecordedSegment], before: RecordedSegment | None) -> str:
+    def _lines(
+        self, segments: Iterable[RecordedSegment], before: RecordedSegment | None, *, dates_all: bool = True
+    ) -> str:
         pieces: list[str] = []
+        # The instant that follows from the last date and the durations since; None before there is one.
+        follows_us: int | None = None
         for segment in segments:
             if before is not None and before.file_number != segment.file_number:
                 # The lines before it may be gone from the playlist one day, and its EXT-X-MAP with them.
                 before = replace(before, init_number=-1)
-            pieces.append(render_segment(segment, before, self._prefix))
+            at_us = segment.program_date_time_ms * 1000
+            is_dated = dates_all or follows_us is None or abs(at_us - follows_us) > DATE_SLACK_US
+            is_dated = is_dated or segment.is_discontinuous
+            pieces.append(render_segment(segment, before, self._prefix, is_dated=is_dated))
+            follows_us = (at_us if is_dated or follows_us is None else follows_us) + segment.duration_us
             before = segment
         return "".join(pieces)
 

@@ -99,21 +99,25 @@ def render_end() -> str:
     return "#EXT-X-ENDLIST\n"
 
 
-def render_segment(segment: RecordedSegment, previous: RecordedSegment | None, prefix: str = "") -> str:
+def render_segment(
+    segment: RecordedSegment, previous: RecordedSegment | None, prefix: str = "", *, is_dated: bool = True
+) -> str:
     """The lines of one segment.
 
     Args:
         segment: The segment.
         previous: The one before it; None for the first.
         prefix: Stands before the names of files: empty in the folder of the variant.
+        is_dated: With its EXT-X-PROGRAM-DATE-TIME; without, it is that of the one before and its duration (4.4.4.6).
     """
     lines = []
     if segment.is_discontinuous and previous is not None:
         lines.append("#EXT-X-DISCONTINUITY")
     if previous is None or previous.init_number != segment.init_number:
         lines.append(f"#EXT-X-MAP:URI={quoted_string(prefix + init_name(segment.init_number))}")
+    if is_dated:
+        lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{date_time_msec(segment.program_date_time_ms)}")
     lines += (
-        f"#EXT-X-PROGRAM-DATE-TIME:{date_time_msec(segment.program_date_time_ms)}",
         f"#EXTINF:{decimal_seconds(segment.duration_us, _US)},",
         f"#EXT-X-BYTERANGE:{segment.size_bytes}@{segment.offset}",
         prefix + media_name(segment.file_number),

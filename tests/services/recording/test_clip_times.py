@@ -136,13 +136,21 @@ class TestInstants:
             found = choose_segments(among, asked, max_ms=4000, is_open=False)
             assert found.end_ms - found.start_ms == pytest.approx(4000, abs=ROUNDING_MS)
 
+    def test_of_a_viewer_whose_last_seconds_began_before_the_recording_are_from_its_beginning(self) -> None:
+        found = choose(ClipTimes(at(-27.5), at(2.5)))
+        assert (found.start_ms, found.end_ms, found.first, found.stop) == (0, 2500, 0, 2)
+        # Who counts from the beginning knows where it is.
+        with pytest.raises(ClipTimesError, match="before the beginning"):
+            choose(ClipTimes(-1, 2500))
+
     def test_may_be_mixed_with_places(self) -> None:
         assert choose(ClipTimes(2000, at(5.5))).stop == 3
 
     @pytest.mark.parametrize(
         ("start", "end", "fault"),
         [
-            (-0.001, 2, "before the beginning"),
+            (-91, 2, "before the beginning"),
+            (-2, 0, "before the beginning"),
             (10, 11, "start lies behind"),
             (8, 12, "end lies behind"),
             (1e9, 1e9 + 1, "start lies behind"),

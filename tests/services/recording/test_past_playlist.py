@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -50,9 +51,18 @@ def msns(text: str, skipped: int = 0) -> range:
 
 
 def dates_ms(text: str) -> list[int]:
-    """Which segments these are, by their dates, as numbers."""
-    found = re.findall(r"PROGRAM-DATE-TIME:2026-03-01T(\d\d):(\d\d):(\d\d)", text)
-    return [(int(hours) - 12) * 1800 + int(minutes) * 30 + int(seconds) // 2 for hours, minutes, seconds in found]
+    """Which segments these are, by their dates as players have them, as numbers."""
+    numbers: list[int] = []
+    for lines in text.split("#EXTINF:")[:-1]:
+        dated = re.findall(r"PROGRAM-DATE-TIME:2026-03-01T(\d\d):(\d\d):(\d\d)", lines)
+        if dated:
+            ((hours, minutes, seconds),) = dated
+            numbers.append((int(hours) - 12) * 1800 + int(minutes) * 30 + int(seconds) // 2)
+        else:
+            # 4.4.4.6: without a date, it is where the one before ends.
+            assert "#EXT-X-DISCONTINUITY\n" not in lines
+            numbers.append(numbers[-1] + 1)
+    return numbers
 
 
 class TestFull:
@@ -83,6 +93,17 @@ class TestFull:
         # What has left is not counted, and nothing is counted twice.
         deflated = sum(len(file.piece.deflated) + _FILE_BYTES for file in past._files)
         assert past.held_bytes == deflated + len(past._recent) * _SEGMENT_BYTES
+
+    def test_what_is_older_is_dated_where_its_date_does_not_follow(self) -> None:
+        past = past_of(10)
+        for number in range(10, 60):
+            # Three seconds are lost behind the tenth, and two milliseconds at most are rounding.
+            late_ms = (3000 if number > 10 else 0) + number % 3
+            past.add(replace(segment(number), program_date_time_ms=AT_MS + 2000 * number + late_ms))
+        old = text_of(past).partition("000001.m4s")[0]
+        dates = re.findall(r"PROGRAM-DATE-TIME:2026-03-01T12:00:(\d\d\.\d{3})Z", old)
+        assert dates[:2] == ["00.000", "25.002"]
+        assert len(re.findall("#EXT-X-PROGRAM-DATE-TIME", text_of(past))) == 2 + 30
 
     def test_a_playlist_whose_beginning_has_left_names_its_header(self) -> None:
         text = text_of(past_of(3000, 600))

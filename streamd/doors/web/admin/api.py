@@ -62,6 +62,7 @@ def admin_app(
     recordings: RecordingDesk | None = None,
     more: Iterable[Operation] = (),
     playback: PlaybackDesk | None = None,
+    forget: Callable[[str], Awaitable[None]] | None = None,
     operators: OperatorService | None = None,
     preview_ticket: Callable[[str], str] = lambda _: "",
     kick_elsewhere: KickElsewhere | None = None,
@@ -86,6 +87,7 @@ def admin_app(
         recordings: The calls about recordings.
         more: The calls of further desks.
         playback: The calls about who may watch.
+        forget: Deletes what else there is of a user who is deleted.
         operators: The people with tokens of their own.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
         kick_elsewhere: Closes the publisher of a stream that another node has; None for a server that is alone.
@@ -103,7 +105,7 @@ def admin_app(
         *ServerDesk(keys, metrics, not_ready_because, warnings, merged).operations(),
         Operation("GET", "/openapi.json", document.show, None, right=None),
         *KeyDesk(keys, rtmp_urls).operations(),
-        *UserDesk(keys, recordings, playback).operations(),
+        *UserDesk(keys, recordings, playback, forget).operations(),
         *StreamDesk(streams, keys, clock, recordings, preview_ticket, kick_elsewhere).operations(),
         *(recordings.operations() if recordings is not None else ()),
         *(playback.operations() if playback is not None else ()),
