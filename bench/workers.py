@@ -1,9 +1,10 @@
 """How many more publishers and viewers does a server of several workers carry than one process?
 
 Method: a server of one process and one of ``--workers`` at the same time on core 0, so that the machine's other work
-meets both; publishers, and viewers over HTTPS, on core 1. What counts is CPU, the kernel's account of all processes of
-each server (``/proc/PID/task/*/schedstat``) in the same windows: with a core for each worker, a server of *n* carries
-*n* times what one carries, times the cost of one by the cost of *n*. That is what is reported as ``carries``.
+meets both; publishers, and viewers over HTTPS, on core 1: so many for each process, as what a stream costs depends on
+how many there are in its process. What counts is CPU, the kernel's account of all processes of each server
+(``/proc/PID/task/*/schedstat``) in the same windows: with a core for each worker, a server of *n* carries *n* times
+what one carries, times what each costs at one by what each costs at *n*.
 
 ``ingest``     Publishers by ``--rtmpload`` (as for ``ingest.py``), nobody watching.
 ``llhls-tls``  Viewers by ``--viewload`` (as for ``tls.py``) of one stream, which all workers serve.
@@ -76,7 +77,7 @@ async def measure(case: str, number: int, arguments: argparse.Namespace) -> None
         ]
         run = publish if case == "ingest" else watch
         windows = await run(servers, number, arguments, Path(directory))
-    ratios = [several / one for one, several in windows]
+    ratios = [several / workers / one for one, several in windows]
     report(
         "workers",
         case,
@@ -85,7 +86,7 @@ async def measure(case: str, number: int, arguments: argparse.Namespace) -> None
         number=number,
         workers=workers,
         one_ms=round(statistics.median(one for one, _ in windows) * 1000 / number, 4),
-        several_ms=round(statistics.median(several for _, several in windows) * 1000 / number, 4),
+        several_ms=round(statistics.median(several for _, several in windows) * 1000 / number / workers, 4),
         load=round(os.getloadavg()[0], 1),
     )
 
@@ -97,12 +98,12 @@ async def publish(
     clip = directory / "clip.flv"
     write_clip(clip, BITRATE_KBPS, SIZE)
     commands = []
-    for place, server in enumerate(servers):
-        keys = directory / f"keys{place}"
-        keys.write_text("".join(server.issue_key(f"bench{each}") + "\n" for each in range(number)))
+    for server, count in zip(servers, (number, number * arguments.workers), strict=True):
+        keys = directory / f"keys{count}"
+        keys.write_text("".join(server.issue_key(f"bench{each}") + "\n" for each in range(count)))
         command = [arguments.rtmpload, "-H", "127.0.0.1", "-p", server.rtmp_port, "-a", "live", "-K", keys]
         duration_s = INGEST_FILL_S + WINDOWS * WINDOW_S + 2
-        commands.append([*map(str, command), "-n", str(number), "-f", str(clip), "-d", str(duration_s), "-r", "3"])
+        commands.append([*map(str, command), "-n", str(count), "-f", str(clip), "-d", str(duration_s), "-r", "3"])
     return await under(commands, servers, INGEST_FILL_S, ("fails", "closed", "unsent_bytes"))
 
 
@@ -117,10 +118,10 @@ async def watch(
             await stack.enter_async_context(Publisher(server.rtmp_port, server.issue_key(NAME), tags).running())
         await asyncio.sleep(FILL_S)
         commands = []
-        for server in servers:
+        for server, count in zip(servers, (number, number * arguments.workers), strict=True):
             command = [arguments.viewload, "-q", "-t", "-H", "127.0.0.1", "-p", server.http_port, "-m", "llhls"]
             duration_s = RAMP_S + SETTLE_S + WINDOWS * WINDOW_S + 2
-            command += ["-P", f"/live/{NAME}/main.m3u8", "-V", number, "-r", RAMP_S, "-d", duration_s]
+            command += ["-P", f"/live/{NAME}/main.m3u8", "-V", count, "-r", RAMP_S, "-d", duration_s]
             commands.append([*map(str, command)])
         return await under(commands, servers, RAMP_S + SETTLE_S, ("errors", "skipped"))
 
