@@ -7,7 +7,7 @@ import secrets
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd import __version__
 from streamd.doors.cluster.channels import ClusterChannels
@@ -22,10 +22,11 @@ from streamd.services.cluster.act import ActKind, is_node_name
 from streamd.services.cluster.cluster_metrics import ClusterMetrics
 from streamd.services.cluster.edges import Edges
 from streamd.services.cluster.entries import NodeEntry, Role, Tenure
-from streamd.services.cluster.feed import FeedOutput
+from streamd.services.cluster.feed import FeedOpener, FeedOutput
 from streamd.services.cluster.kv_directory import KvDirectory
 from streamd.services.cluster.node import ClusterNode
 from streamd.services.cluster.permit import Permit
+from streamd.services.cluster.wire import Peers
 from streamd.services.cluster.wire_bus import WireBus
 
 if TYPE_CHECKING:
@@ -41,6 +42,19 @@ if TYPE_CHECKING:
     from streamd.services.live.waiters import WaiterBudget
     from streamd.services.metrics import Metrics
     from streamd.services.playback.gate import PlaybackGate
+
+
+class NodeLink(FeedOpener, Peers, Protocol):
+    """What is asked of one node."""
+
+
+class FeedDoor(Protocol):
+    """Where other nodes follow this one's channels."""
+
+    @property
+    def followers(self) -> int:
+        """Feeds that are followed now."""
+
 
 EDGE_ONLY = "This server takes no broadcasts. Use the address of the service."
 
@@ -80,7 +94,8 @@ class ClusterRoom:
             isolation_s=cluster.isolation_s,
             keeps_on=cluster.on_isolation == "keep",
         )
-        self._client = NodeClient(secret, name, clock)
+        client = NodeClient(secret, name, clock)
+        self._client: NodeLink = client
         self._secret = secret
         self._link = NatsLink(
             parse_urls(cluster.nats_url.get_secret_value()),
@@ -97,17 +112,18 @@ class ClusterRoom:
             permit=self.permit,
             lease_s=cluster.lease_s,
             reconnect_window_s=config.live.reconnect_window_s,
-            ask_to_yield=self._client.ask_to_yield,
+            ask_to_yield=client.ask_to_yield,
         )
         self._bus = WireBus(
             self.directory,
             self._link,
-            self._client,
+            client,
             clock=clock,
             metrics=self._metrics,
         )
         self._node: ClusterNode | None = None
-        self._server: NodeServer | None = None
+        self._lease_s = cluster.lease_s
+        self._server: FeedDoor | None = None
         self._registry: LiveRegistry | None = None
 
     @property
@@ -161,17 +177,9 @@ class ClusterRoom:
             truth,
             clock=self._clock,
             metrics=self._metrics,
-            lease_s=self._config.cluster.lease_s,
+            lease_s=self._lease_s,
         )
-        self._server = NodeServer(
-            self._secret,
-            self._me.node,
-            self._clock,
-            find=self._find_feed,
-            do=self._bus.do,
-            give=self._node.give_to,
-            drain=self._node.drain,
-        )
+        self._server = self._make_server()
         self._metrics.followers.set_function(lambda: self._server.followers if self._server is not None else 0)
 
     @property
@@ -209,7 +217,9 @@ class ClusterRoom:
         if found.session == self._me.session:
             await self.node.drain()
             return True
-        return await self._client.drain(found)
+        client = self._client
+        assert isinstance(client, NodeClient), "made here"
+        return await client.drain(found)
 
     async def kick_elsewhere(self, name: str) -> Mapping[str, str] | None:
         """Close the publisher of a stream that another node has; None where none has it."""
@@ -243,13 +253,16 @@ class ClusterRoom:
         """
         listen = self._config.cluster.listen
         assert listen is not None, "the configuration was checked"
-        assert self._server is not None, "attached"
-        await self._client.start()
-        resources.push_async_callback(self._client.close)
-        resources.push_async_callback(self._server.close)
+        server = self._server
+        assert isinstance(server, NodeServer), "attached"
+        client = self._client
+        assert isinstance(client, NodeClient), "made here"
+        await client.start()
+        resources.push_async_callback(client.close)
+        resources.push_async_callback(server.close)
         try:
             try_address(listen)
-            await self._server.start(listen.host or None, listen.port)
+            await server.start(listen.host or None, listen.port)
         except OSError as exc:
             raise cannot_bind("cluster.listen", listen, exc) from exc
         self._bus.listen()
@@ -267,8 +280,18 @@ class ClusterRoom:
             )
         resources.push_async_callback(self.node.close)
         await self.node.beat()
-        task = asyncio.create_task(self.node.run())
-        resources.push_async_callback(_cancel, task)
+        keep_beating(self.node, resources)
+
+    def _make_server(self) -> FeedDoor:
+        return NodeServer(
+            self._secret,
+            self._me.node,
+            self._clock,
+            find=self._find_feed,
+            do=self._bus.do,
+            give=self.node.give_to,
+            drain=self.node.drain,
+        )
 
     def look(self) -> None:
         """Do what is due once a second."""
@@ -289,6 +312,11 @@ class ClusterRoom:
     def _note_deaf(self) -> None:
         self.permit.note_deaf()
         self.directory.note_deaf()
+
+
+def keep_beating(node: ClusterNode, resources: AsyncExitStack) -> None:
+    """Have a node renew its lease until it leaves."""
+    resources.push_async_callback(_cancel, asyncio.create_task(node.run()))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -52,8 +52,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.doors.web.live_streams import LiveStreams
     from streamd.process.cluster import ClusterRoom
     from streamd.process.config import Config
+    from streamd.process.crew.place import WorkerPlace
+    from streamd.process.crew.roll import Roll
     from streamd.process.moderation_rooms import ModerationRooms
     from streamd.services.events.event import Event, EventSink
     from streamd.services.events.webhooks import Webhooks
@@ -73,6 +76,7 @@ class Services:
         config: All of the configuration.
         clock: Where time comes from.
         sender: Makes the requests of webhooks and hooks, and for key sets.
+        seat: Its place among the workers of one server; None for a server that is one process.
 
     Attributes:
         clock: As given.
@@ -92,13 +96,16 @@ class Services:
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
         cluster: This node among others; None where it is alone.
+        workers: What is known of the other workers of this server; None where there are none.
+        streams: The live streams, those of other workers included.
         moderation: What is reported, decided and shown to the public; None where it is switched off.
         restream: Passes broadcasts on to other servers; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: HttpSender, seat: WorkerPlace | None = None) -> None:
         self.clock = clock
         self._config = config
+        own_name = seat.own_name if seat is not None else str
         self.metrics = metrics = Metrics()
         self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
@@ -131,7 +138,7 @@ class Services:
         elif hook is not None:
             self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics)
         self.keys = KeyService(
-            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / ACTS_NAME)
+            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / own_name(ACTS_NAME))
         )
         takedowns = self.keys.takedowns
         metrics.publishing.acts_waiting.set_function(lambda: len(takedowns))
@@ -144,7 +151,7 @@ class Services:
             tell=tell,
             write_acts=takedowns.write_waiting,
             eraser=self._eraser,
-            anchor=AuditAnchor(self._store.database, clock, config.data_dir / ANCHOR_NAME),
+            anchor=AuditAnchor(self._store.database, clock, config.data_dir / own_name(ANCHOR_NAME)),
         )
         self.playback = PlaybackRooms(config, clock, metrics, sender, self._store.database)
         limits = config.limits
@@ -164,17 +171,20 @@ class Services:
             on_deleted=self.playback.service.forget_soon,
             tell=tell,
         )
-        self.restream: RestreamRooms | None = None
-        if config.restream.targets_per_user_max:
-            self.restream = RestreamRooms(config, clock, metrics, self._store.database, tell=tell)
         self.cluster: ClusterRoom | None = None
         claims: dict[str, Any] = {}
-        if config.cluster.nats_url.get_secret_value():
+        if seat is not None:
+            self.cluster = seat.room(config, clock, metrics)
+            claims["ask_for_name"] = self.cluster.claim
+        elif config.cluster.nats_url.get_secret_value():
             # A server that is alone loads none of it.
             from streamd.process import cluster
 
             self.cluster = cluster.ClusterRoom(config, clock, metrics)
             claims["ask_for_name"] = self.cluster.claim
+        self.restream: RestreamRooms | None = None
+        if config.restream.targets_per_user_max:
+            self.restream = RestreamRooms(config, clock, metrics, self._store.database, tell=tell)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,
@@ -214,7 +224,11 @@ class Services:
                 enforcement = self.moderation.enforcement
                 enforcement.takedowns.announce = enforcement.blocks.announce = self.cluster.node.tell
             self.machine.accounts.add_store(lambda: self.cluster.node.edges.held_bytes if self.cluster else 0)
-        self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
+        self.workers: Roll | None = None
+        self.streams: LiveStreams = self.registry
+        if seat is not None and self.cluster is not None:
+            self.streams = self.workers = seat.roll(self.registry, self.cluster, metrics)
+        self._restart_record = RestartRecordFile(config.data_dir / own_name(RESTART_RECORD_NAME))
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
         pictures = PictureProcess(PICTURE_COMMAND, worker_environment(os.environ), clock)

@@ -79,6 +79,7 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
     yield from _faults_of_playback(config.playback)
     yield from _faults_of_moderation(config.moderation)
     yield from _faults_of_cluster(config)
+    yield from _faults_of_workers(config)
     receivers = [
         ("webhooks", "endpoints", f"number {number}, url: ", url) for number, url in enumerate(endpoint_urls, start=1)
     ]
@@ -107,6 +108,23 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
             if address.host == host or not address.host or not host:
                 yield name, f"port {address.port} is taken by {'.'.join(other)}; write another"
         taken.setdefault(address.port, []).append((name, address.host))
+
+
+def _faults_of_workers(config: Config) -> Iterator[Fault]:
+    """What several workers on one data directory cannot share."""
+    if config.server.workers_count == 1:
+        return
+    for (section, key), is_on in (
+        (("recording", "mode"), config.recording.mode != "off"),
+        (("dvr", "window_s"), config.dvr.window_s > 0),
+        (("cluster", "nats_url"), bool(config.cluster.nats_url.get_secret_value())),
+    ):
+        if is_on:
+            yield (
+                ("server", "workers"),
+                f"write 1, or leave {section}.{key} out: several workers cannot do it yet; on several machines, "
+                "run one server on each",
+            )
 
 
 def _faults_of_hook(hook: PublishHookConfig) -> Iterator[Fault]:

@@ -6,6 +6,7 @@ Each setting is documented by the string under it; ``configs/streamd.toml`` is m
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from streamd.limits import (
     WEBHOOKS,
 )
 from streamd.process.config.values import (
+    WORKERS_MAX,
     Countries,
     DatabaseUrl,
     Endpoint,
@@ -47,6 +49,7 @@ from streamd.process.config.values import (
     StorageUrl,
     Token,
     WebhookSecret,
+    Workers,
 )
 from streamd.services.events.event import EventType
 from streamd.services.keys.records import PublishLimits
@@ -76,6 +79,16 @@ class ServerConfig(Section):
     data_dir: Annotated[str, Field(min_length=1)] = "~/.local/share/streamd"
     """Directory for the key database and the admin token; made with mode 0700. `~` is your home;
     a relative path starts at this file."""
+    workers: Workers = 1
+    """Processes that share the work of one server, on the same ports: a number, or `"auto"` for one a core. Each takes
+    broadcasters and viewers; a stream is packaged by one of them and served by all."""
+
+    @property
+    def workers_count(self) -> int:
+        """How many processes share the work; 1 for one that does it all."""
+        if isinstance(self.workers, int):
+            return self.workers
+        return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
 
 
 class RtmpConfig(Section):

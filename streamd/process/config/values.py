@@ -20,6 +20,8 @@ from streamd.services.obs.ladder import RUNGS_MAX, Rung
 from streamd.services.playback.claims import is_host_pattern
 from streamd.services.storage.place import Place, keep_local_days
 
+# A process of some 100 MB each; larger machines are better divided, by containers for one.
+WORKERS_MAX = 64
 # Standard Webhooks 1.0.0, "Signature scheme": at least 192 bits, at most 512.
 WEBHOOK_SECRET_BYTES = range(24, 65)
 
@@ -56,6 +58,17 @@ def _parse_listen(value: object) -> ListenAddress:
 
 def _parse_optional_listen(value: object) -> ListenAddress | None:
     return None if value is None or value == "" else _parse_listen(value)
+
+
+def _parse_workers(value: object) -> object:
+    """A number as the environment has it; all else as it is."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,4}", value) else value
+
+
+def _check_workers(value: int | str) -> int | str:
+    if value != "auto" and not (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= WORKERS_MAX):
+        raise ValueError(f'write a number from 1 to {WORKERS_MAX}, or "auto" for one worker a core')
+    return value
 
 
 def _check_public_url(value: str) -> str:
@@ -247,6 +260,7 @@ OptionalListen = Annotated[
     BeforeValidator(_parse_optional_listen),
     PlainSerializer(lambda value: "" if value is None else str(value)),
 ]
+Workers = Annotated[int | str, BeforeValidator(_parse_workers), AfterValidator(_check_workers)]
 NatsUrl = Annotated[SecretStr, AfterValidator(_check_nats_url)]
 NodeName = Annotated[str, AfterValidator(_check_node_name)]
 NodeUrl = Annotated[str, AfterValidator(_check_node_url)]

@@ -55,6 +55,7 @@ def admin_app(
     keys: KeyService,
     streams: LiveStreams,
     metrics: CollectorRegistry,
+    merged: Callable[[bytes], Awaitable[bytes]] | None = None,
     token: str,
     rtmp_urls: Sequence[str],
     console: Console,
@@ -78,6 +79,7 @@ def admin_app(
         keys: The key service.
         streams: The live streams.
         metrics: Shown at ``/metrics``.
+        merged: Puts those of other processes of this server with them; None where there are none.
         token: Root's, for all that the API has.
         rtmp_urls: The server addresses for broadcasters, shown with a new key: RTMPS first, and what works with every
             encoder last.
@@ -100,7 +102,7 @@ def admin_app(
     gate = TokenGate(token, console.sessions, operators, port, clock, on_wrong_token)
     document = _Document()
     document.operations = operations = [
-        *ServerDesk(keys, metrics, not_ready_because, warnings).operations(),
+        *ServerDesk(keys, metrics, not_ready_because, warnings, merged).operations(),
         Operation("GET", "/openapi.json", document.show, None, right=None),
         *KeyDesk(keys, rtmp_urls).operations(),
         *UserDesk(keys, recordings, playback, forget).operations(),
