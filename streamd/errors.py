@@ -565,3 +565,27 @@ class ConfigError(StreamdError):
 
 class DataDirError(StreamdError):
     """The data directory cannot be used: not writable, or another server runs on it."""
+
+
+class RestreamError(StreamdError):
+    """A target that cannot be.
+
+    Args:
+        field: Name of its part.
+        message: What is wrong with it; nothing of a stream key.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class RestreamTargetNotFoundError(StreamdError):
+    """There is no such target."""
+
+    def __init__(self, target_id: str) -> None:
+        super().__init__(f"there is no target {target_id}")
+
+
+class SecretsError(StreamdError):
+    """The keys under which secrets are kept do not do; the text has nothing of them."""

@@ -117,6 +117,17 @@ class PublishHook:
 
 
 @dataclass(frozen=True, slots=True)
+class Restream:
+    """The keys of ``[restream]`` that are no addresses; times in seconds."""
+
+    # YouTube, Twitch, Facebook, and as many more.
+    targets_per_user_max: int = 6
+    # A hiccup of the network is over within it.
+    queue_s: float = 5.0
+    give_up_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """The keys of ``[recording]`` with a unit; times in seconds (``_s``) or days, sizes in bytes."""
 
@@ -161,6 +172,7 @@ HLS: Final = Hls()
 OBS: Final = Obs()
 WEBHOOKS: Final = Webhooks()
 PUBLISH_HOOK: Final = PublishHook()
+RESTREAM: Final = Restream()
 RECORDING: Final = Recording()
 CLIPS: Final = Clips()
 PLAYBACK: Final = Playback()

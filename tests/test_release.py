@@ -15,6 +15,7 @@ import build_release
 import hatch_metadata
 import lock
 import portable_cc
+import try_wheels
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -131,6 +132,30 @@ class TestWheels:
         ones, others = ([*(tmp_path / folder).iterdir()] for folder in ("a", "b"))
         assert build_release.differences(ones, others) == ["more", "other"]
         assert build_release.differences(ones, ones) == []
+
+
+class TestTrying:
+    def test_a_wheel_is_for_what_its_name_says(self) -> None:
+        wheel = try_wheels.Wheel.of(Path("streamd-0.2.0-cp314-cp314-manylinux_2_28_aarch64.whl"))
+        assert (wheel.version, wheel.python, wheel.arch) == ("0.2.0", "3.14", "aarch64")
+        for name in ("streamd-0.2.0-py3-none-any.whl", "other-0.2.0-cp314-cp314-manylinux_2_28_aarch64.whl"):
+            with pytest.raises(build_release.ReleaseError, match="no wheel of a release"):
+                try_wheels.Wheel.of(Path(name))
+
+    def test_it_is_installed_with_the_versions_that_were_tested(self) -> None:
+        versions = dict(line.partition(" ;")[0].split("==") for line in try_wheels.pins().splitlines())
+        assert {name: [version] for name, version in versions.items() if name in ("aiohttp", "uvloop")} == {
+            name: pins("constraints.txt")[name] for name in ("aiohttp", "uvloop")
+        }
+        assert "--hash" not in try_wheels.pins()
+
+    def test_one_that_no_python_here_is_for_is_named_and_no_success(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "streamd-0.2.0-cp39-cp39-manylinux_2_28_s390x.whl").touch()
+        assert try_wheels.main([str(tmp_path), "--python", sys.executable]) == 1
+        assert "not tried: streamd-0.2.0-cp39" in capsys.readouterr().err
+        assert try_wheels.main([str(tmp_path), "--python", sys.executable, "--allow-missing"]) == 0
 
 
 class TestAddress:

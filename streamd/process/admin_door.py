@@ -16,6 +16,7 @@ from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.restream import RestreamDesk
 from streamd.doors.web.port import Port
 from streamd.process.binding import bound, cannot_bind, try_address
 from streamd.process.options import handler_limits, port_limits
@@ -173,8 +174,10 @@ class AdminDoor:
                 *ClipDesk(kept.clips, kept.recorder).operations(),
                 *ExportDesk(kept.exports, kept.recorder).operations(),
                 *self._moderation_calls(),
+                *(RestreamDesk(services.restream.service).operations() if services.restream is not None else ()),
             ),
             playback=playback,
+            forget=services.restream.service.forget if services.restream is not None else None,
             operators=services.operators,
             hosts=config.admin.hosts,
             port=self._port,

@@ -22,6 +22,7 @@ from streamd.process.options import (
 )
 from streamd.process.playback_rooms import PlaybackRooms
 from streamd.process.recording_rooms import RecordingRooms
+from streamd.process.restream_rooms import RestreamRooms
 from streamd.process.shown_again import warn_of_what_is_shown_again
 from streamd.process.workers.commands import PICTURE_COMMAND, worker_environment
 from streamd.services.audit.address_eraser import AddressEraser
@@ -90,6 +91,7 @@ class Services:
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
         moderation: What is reported, decided and shown to the public; None where it is switched off.
+        restream: Passes broadcasts on to other servers; None where it is switched off.
     """
 
     def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
@@ -160,6 +162,9 @@ class Services:
             on_deleted=self.playback.service.forget_soon,
             tell=tell,
         )
+        self.restream: RestreamRooms | None = None
+        if config.restream.targets_per_user_max:
+            self.restream = RestreamRooms(config, clock, metrics, self._store.database, tell=tell)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,
@@ -224,6 +229,8 @@ class Services:
             resources.push_async_callback(self._webhooks.close, WEBHOOK_DRAIN_S)
         if self.posters is not None:
             resources.push_async_callback(self.posters.close)
+        if self.restream is not None:
+            await self.restream.open(resources)
         await self.recordings.open(resources)
         self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
         for stream in self.registry.live():
@@ -249,6 +256,8 @@ class Services:
         self.playback.configure(config)
         if self.moderation is not None:
             self.moderation.configure(config)
+        if self.restream is not None:
+            self.restream.configure(config)
         self._eraser.configure(config.privacy.keep_addresses_days)
         if self.decider is not None:
             self.decider.configure(verifier_options(config))
@@ -260,9 +269,12 @@ class Services:
         self.lines.configure(peer_line_limits(config))
 
     def _stream_options(self, config: Config) -> StreamOptions:
-        """The options of live streams, with what records them."""
+        """The options of live streams, with what records them and what passes them on."""
         options = stream_options(config)
-        return replace(options, outputs=(*options.outputs, *self.recordings.outputs))
+        outputs = [*options.outputs, *self.recordings.outputs]
+        if self.restream is not None:
+            outputs.append(self.restream.service.output)
+        return replace(options, outputs=tuple(outputs))
 
     def _note_stream(self, event: Event) -> None:
         """Tell of a stream, and have it remembered as one that can be reported."""

@@ -115,11 +115,15 @@ async def test_a_report_is_seen_decided_dark_complained_about_and_restored(
                 await page.wait_for_selector(".said >> text=They show <b>it</b>")
                 await page.wait_for_selector(".case-picture img", timeout=EVIDENCE_MS_MAX)
                 assert await axe.violations(page) == []
+                # What is live is seen here, too, and goes on while the page is read anew.
+                await page.get_by_role("button", name="Show it live").click()
+                await page.wait_for_selector(".preview[data-state=playing]")
                 # What is reported meanwhile is shown, and has no picture read again: each reading is a row of the log.
                 readings = evidence_read(server)
                 report(server, "Once more")
                 await page.wait_for_selector(".said >> text=Once more")
                 assert await page.locator(".case-picture img").count() == readings
+                assert await page.locator(".preview[data-state=playing]").count() == 1
                 assert evidence_read(server) == readings
                 await page.get_by_role("button", name="Take the case").click()
                 await page.wait_for_selector("text=Being looked at by mira")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
+import itertools
 import os
 import re
 import shutil
@@ -19,13 +20,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import pytest
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 import streamd
 from tests.support.chromium import WATCHES_MAX, chromium, viewer
 from tests.support.firefox import firefox
-from tests.support.locked_media import PASSWORD, WORD, locked_media
+from tests.support.locked_media import LIVE, PASSWORD, WORD, locked_media
 from tests.support.patience import PATIENCE_S
 from tests.support.tools import require
 
@@ -198,11 +200,15 @@ async def test_our_own_pages(locked: Locked, browser: Browser) -> None:
 
 @pytest.mark.asyncio
 async def test_a_frame_in_a_site_that_may_set_no_cookie(locked: Locked, tmp_path: Path) -> None:
-    base, links = locked.server.http_url, locked.links()
-    token = links["signed"]["token"]
+    base = locked.server.http_url
+    token, of_another_site = (
+        locked.server.admin("POST", "/api/v1/playback-tokens", {"channel": LIVE, "ref": [site]})["token"]
+        for site in ("localhost", "example.org")
+    )
     (tmp_path / "blog.html").write_text(
         f'<!doctype html><iframe src="{base}/embed/demo?autoplay=1&token={token}" allow="autoplay"></iframe>'
         f'<iframe src="{base}/embed/{WORD}?autoplay=1" allow="autoplay"></iframe>'
+        f'<iframe src="{base}/embed/demo?autoplay=1&token={of_another_site}" allow="autoplay"></iframe>'
     )
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(tmp_path))) as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
@@ -222,6 +228,7 @@ async def test_a_frame_in_a_site_that_may_set_no_cookie(locked: Locked, tmp_path
                     "(from) => document.querySelector('video').currentTime > from + 1",
                     arg=await frame.evaluate("document.querySelector('video').currentTime"),
                 )
+            await page.frame_locator("iframe >> nth=2").get_by_text("This cannot be watched on this site.").wait_for()
             assert await page.context.cookies() == []
             asked = [request for request in watching.requests if "/live/" in request]
             assert asked
@@ -253,6 +260,16 @@ async def test_firefox(locked: Locked, other_site: str) -> None:
             await page.evaluate(f"start({player!r}, {sources(locked, player)})")
             await page.wait_for(f"said.length > 0 || {SHOWN}", SAID)
             assert (await page.evaluate(SAID))["said"] == []
+
+
+def test_pyav(locked: Locked) -> None:
+    urls = locked.playlists()
+    pushed = {url.replace("/index.m3u8", form) for url in urls.values() for form in (".flv", ".mp4")}
+    # A recording is not pushed.
+    pushed.remove(urls["recording"].replace("/index.m3u8", ".flv"))
+    for url in (*urls.values(), *pushed):
+        with av.open(url, timeout=PATIENCE_S) as container:
+            assert len([*itertools.islice(container.decode(video=0), 50)]) == 50, url
 
 
 # Programs, each with its arguments before the address, those behind it, and what of its output shows that it plays; for

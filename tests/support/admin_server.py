@@ -23,6 +23,7 @@ from streamd.doors.web.admin.exports import ExportDesk
 from streamd.doors.web.admin.findings import FindingDesk
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
+from streamd.doors.web.admin.restream import RestreamDesk
 from streamd.doors.web.admin.takedowns import TakedownDesk
 from streamd.doors.web.admin.targets import TargetDesk
 from streamd.doors.web.live_streams import LiveStreams
@@ -64,6 +65,7 @@ from tests.support.exhibits import exhibit
 from tests.support.output_context import output_context
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import port_of
+from tests.support.restream import restream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -193,6 +195,7 @@ def run_admin_server(
                     *TakedownDesk(enforcement).operations(),
                     *EvidenceDesk(shelf).operations(),
                     *FindingDesk(assistance_of(store, clock)).operations(),
+                    *RestreamDesk(restream_of(store.database, clock)).operations(),
                 ),
                 port=port_of("admin"),
                 clock=clock,

@@ -85,6 +85,12 @@ MAY_WHERE_THERE_ARE = {
     "GET /api/v1/orders": {A, O, M, R},
     "GET /api/v1/orders/{id}": {A, O, M, R},
     "POST /api/v1/orders/{id}/answered": {A, M},
+    "GET /api/v1/users/{name}/targets": {A, O, M, R},
+    "POST /api/v1/users/{name}/targets": {A, O},
+    "PATCH /api/v1/users/{name}/targets/{id}": {A, O},
+    "DELETE /api/v1/users/{name}/targets/{id}": {A, O},
+    "POST /api/v1/users/{name}/targets/{id}/start": {A, O},
+    "POST /api/v1/users/{name}/targets/{id}/stop": {A, O},
 }
 OF_ADMINS = {
     "POST /api/v1/operators",

@@ -65,15 +65,21 @@ class _CheckedResolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def check_address(guard: AddressGuard, host: str, address: str) -> None:
+def check_address(guard: AddressGuard, host: str, address: str, *, setting: str = "webhooks.allow_networks") -> None:
     """Check that a host's address may be reached.
+
+    Args:
+        guard: Judges it.
+        host: As it was asked for.
+        address: Of the host.
+        setting: The key that allows networks beside the internet, for the message.
 
     Raises:
         AddressForbiddenError: It may not.
     """
     if not guard.allows(address):
         where = host if host == address else f"{host} is {address}, which"
-        raise AddressForbiddenError(f"{where} is not on the internet, nor in webhooks.allow_networks")
+        raise AddressForbiddenError(f"{where} is not on the internet, nor in {setting}")
 
 
 class HttpSender:

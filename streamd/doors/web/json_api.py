@@ -45,6 +45,9 @@ from streamd.errors import (
     ReporterSuspendedError,
     ReportRefusedError,
     ReportsBusyError,
+    RestreamError,
+    RestreamTargetNotFoundError,
+    SecretsError,
     StatementError,
     StoreUnavailableError,
     TakedownNotFoundError,
@@ -244,6 +247,7 @@ STATUS_OF: Final[Mapping[type[Exception], int]] = MappingProxyType(
                 KeyNotFoundError,
                 NotFoundError,
                 OperatorNotFoundError,
+                RestreamTargetNotFoundError,
                 TakedownNotFoundError,
                 TargetNotFoundError,
                 UserNotFoundError,
@@ -265,7 +269,7 @@ STATUS_OF: Final[Mapping[type[Exception], int]] = MappingProxyType(
             (ClipTimesError, KeyRequestError, OperatorRequestError, ReportRefusedError, TargetRefusedError), 422
         ),
         **dict.fromkeys((CodesSpentError, TooManyReportsError), 429),
-        **dict.fromkeys((ReportsBusyError, UnavailableError), 503),
+        **dict.fromkeys((ReportsBusyError, SecretsError, UnavailableError), 503),
     }
 )
 
@@ -284,7 +288,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except InvalidRequestError as exc:
         return problem(exc.status, str(exc), exc.errors)
-    except (BlockError, OrderError, StatementError) as exc:
+    except (BlockError, OrderError, RestreamError, StatementError) as exc:
         return problem(422, "the body does not validate", [str(exc)])
     except ClipsBusyError:
         return problem(429, "many clips are being made: ask again", headers={hdrs.RETRY_AFTER: BUSY_S})

@@ -98,3 +98,8 @@ def server_properties() -> dict[str, Value]:
         _AUDIO_INFO_MAP: {four_cc: int(mask) for four_cc, mask in AUDIO_FOUR_CCS.items()},
         _CAPS_EX: int(CAPS_EX),
     }
+
+
+def publisher_properties() -> dict[str, Value]:
+    """Our capabilities as a publisher, for ``connect``'s command object; old servers read past them."""
+    return {_FOUR_CC_LIST: [*VIDEO_FOUR_CCS, *AUDIO_FOUR_CCS], _CAPS_EX: int(CapsExMask.RECONNECT | CAPS_EX)}

@@ -6,18 +6,25 @@ Spec: RTMP 1.0 (2012) sections 7.1.1, 7.1.2 and 7.2.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from streamd.errors import MessageError
 from streamd.formats.amf import amf0
 from streamd.formats.amf.values import DEFAULT_LIMITS, UNDEFINED, Budget, Limits, Value
 from streamd.formats.rtmp.message import Message, MessageType
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # Plain integers: the type of every message that is not media is looked up here.
 _AMF3_TYPES = frozenset((int(MessageType.COMMAND_AMF3), int(MessageType.DATA_AMF3)))
 
 # Of the values behind a command's name and transaction id, how many say what it means; the first of them is its command
 # object. The others of these commands, and all of any other command, are not read: they have no use.
-_VALUES_READ = {"connect": 1, "publish": 3, "deleteStream": 2}
+CLIENTS_VALUES: Mapping[str, int] = {"connect": 1, "publish": 3, "deleteStream": 2}
+"""The values that are read of the commands of a client."""
+SERVERS_VALUES: Mapping[str, int] = {"_result": 2, "_error": 2, "onStatus": 2, "onFCPublish": 2}
+"""The values that are read of the commands of a server."""
 
 _ON_METADATA = b"onMetaData"
 
@@ -46,8 +53,19 @@ def amf0_body(message: Message) -> bytes:
     return payload
 
 
-def read_command(message: Message, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None) -> Command:
+def read_command(
+    message: Message,
+    limits: Limits = DEFAULT_LIMITS,
+    budget: Budget | None = None,
+    values_read: Mapping[str, int] = CLIENTS_VALUES,
+) -> Command:
     """Read a command message as far as it means something; arguments as ``amf0.read_values`` has them.
+
+    Args:
+        message: It is in.
+        limits: How much it may ask of the reader.
+        budget: The rest of these limits, where several messages share it.
+        values_read: How many values mean something, by the command's name.
 
     Raises:
         AmfError: Its values cannot be read.
@@ -58,7 +76,7 @@ def read_command(message: Message, limits: Limits = DEFAULT_LIMITS, budget: Budg
         raise MessageError("a command without a name")
     name = reader.read_value()
     assert isinstance(name, str)
-    wanted = _VALUES_READ.get(name, 0)
+    wanted = values_read.get(name, 0)
     transaction_id = reader.read_value() if reader.at_number or (wanted and not reader.at_end) else None
     values: list[Value] = []
     while len(values) < wanted and not reader.at_end:

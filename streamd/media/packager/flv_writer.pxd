@@ -13,13 +13,13 @@ cdef int _KEYFRAME
 cdef class FlvWriter:
     cdef readonly bytes head
     cdef readonly bint has_video
-    cdef bint _is_h264
-    cdef bint _is_mp3
     cdef bint _has_audio
     cdef bytes _headers
     cdef str _codec
     cdef int _length_bytes
     cdef object _starts
+    cdef object _plain
+    cdef object _messages
 
     cpdef object head_after(self, FlvWriter previous)
 

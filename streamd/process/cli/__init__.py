@@ -40,9 +40,11 @@ _COMMANDS = {
     "operators": ("operators", "operators_group"),
     "playback": ("playback", "playback_group"),
     "recordings": ("recordings", "recordings_group"),
+    "secrets": ("secrets", "secrets_group"),
     "serve": ("serve", "serve"),
     "streams": ("streams", "streams_group"),
     "takedown": ("takedown", "takedown"),
+    "targets": ("targets", "targets_group"),
     "transparency": ("transparency", "transparency"),
     "users": ("users", "users_group"),
 }

@@ -17,8 +17,11 @@ from streamd.process.config import Config, find_config, load_config
 from streamd.services.keys.records import USER_NAME
 from streamd.services.keys.stream_key import StreamKey, is_key_id
 from streamd.services.recording.recording_id import is_recording_id
+from streamd.services.ulid import PATTERN
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+_TARGET_ID = re.compile(rf"tgt_{PATTERN}")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -63,6 +66,18 @@ class Watched(User):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it."""
         return str(value) if is_recording_id(value) else super().convert(value, param, ctx)
+
+
+class TargetId(click.ParamType[str]):
+    """The id of a target."""
+
+    name = "target"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        if not _TARGET_ID.fullmatch(value):
+            self.fail("the id of a target begins with tgt_; `streamd targets list USER` shows it", param, ctx)
+        return str(value)
 
 
 class StreamName(User):

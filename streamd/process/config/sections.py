@@ -12,7 +12,18 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, Strict
 
-from streamd.limits import CLIPS, DEFAULT, HLS, MODERATION, OBS, PLAYBACK, PUBLISH_HOOK, RECORDING, WEBHOOKS
+from streamd.limits import (
+    CLIPS,
+    DEFAULT,
+    HLS,
+    MODERATION,
+    OBS,
+    PLAYBACK,
+    PUBLISH_HOOK,
+    RECORDING,
+    RESTREAM,
+    WEBHOOKS,
+)
 from streamd.process.config.values import (
     Countries,
     DatabaseUrl,
@@ -41,6 +52,7 @@ from streamd.services.obs.ladder import ObsOptions, Rung
 RTMP_PORT = 1935
 # In the data directory.
 DATABASE_NAME = "streamd.db"
+SECRET_KEY_NAME = "secret-key"  # noqa: S105  # the name of the file
 
 
 class Section(BaseModel):
@@ -404,6 +416,29 @@ class PublishHookConfig(Section):
     `nginx-rtmp`, the form of its `on_publish`; `mediamtx`, the JSON of its `authHTTPAddress`."""
 
 
+class RestreamConfig(Section):
+    """Broadcasts passed on to other servers: YouTube, Twitch, Facebook, any RTMP server."""
+
+    targets_per_user_max: Annotated[int, Field(ge=0, le=100)] = RESTREAM.targets_per_user_max
+    """Targets that a user may have. Each takes a broadcast's bit rate of the uplink once more. 0: restreaming is off,
+    and targets that there are rest."""
+    queue_s: Annotated[float, Field(gt=0, le=60)] = RESTREAM.queue_s
+    """Seconds of media that wait for a target that is slower than the broadcast; then whole groups of pictures are left
+    out. It is memory that the broadcast keeps for so long."""
+    give_up_after_s: Annotated[float, Field(ge=0)] = RESTREAM.give_up_after_s
+    """Seconds after which a target that is not live is tried no more in this broadcast. 0: it is tried to the end."""
+    allow_networks: Networks = []
+    """Networks beside the internet where targets may be, for example `["10.0.0.0/8"]`."""
+
+
+class SecretsConfig(Section):
+    """The key under which secrets lie in the database: stream keys of targets. Without it they cannot be read."""
+
+    key_file: str = ""
+    """File with one key a line; the first locks, all of them open. Empty: `secret-key` in the data directory, made at
+    need with mode 0600. Servers that share a database share its content. `streamd secrets rotate` changes it."""
+
+
 class PrivacyConfig(Section):
     """How long personal data is kept; `docs/privacy.md` says which there is."""
 
@@ -615,6 +650,8 @@ class Config(Section):
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     publish_hook: PublishHookConfig = PublishHookConfig()
+    restream: RestreamConfig = RestreamConfig()
+    secrets: SecretsConfig = SecretsConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
@@ -634,6 +671,11 @@ class Config(Section):
     def recordings_dir(self) -> Path:
         """Directory of the recordings, absolute."""
         return Path(self.recording.dir) if self.recording.dir else self.data_dir / "recordings"
+
+    @property
+    def secret_key_file(self) -> Path:
+        """The file with the key of secrets, absolute."""
+        return Path(self.secrets.key_file) if self.secrets.key_file else self.data_dir / SECRET_KEY_NAME
 
     @property
     def public_url(self) -> str:
@@ -683,6 +725,7 @@ PATHS = [
     ("recording", "dir"),
     ("storage", "secret_access_key_file"),
     ("playback", "geoip_file"),
+    ("secrets", "key_file"),
     *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key")),
 ]
 

@@ -532,3 +532,19 @@ findings = Table(
     Column("is_judged_alone", Boolean, nullable=False, server_default=false()),
     Index(None, "case_id", "id"),
 )
+
+# Other servers that broadcasts are passed on to; their stream keys are locked (restream/secret_box.py).
+restream_targets = Table(
+    "restream_targets",
+    metadata,
+    # ``tgt_`` and a ULID: the order of ids is that in which they were made.
+    Column("id", String(32), primary_key=True),
+    Column("user", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("locked_key", LargeBinary, nullable=False),
+    Column("key_hint", String(8), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "user", "id"),
+)

@@ -10,9 +10,13 @@ from streamd.formats.codecs.picture_format import SampleAspect
 from streamd.formats.flv import video
 from streamd.formats.flv.frame import FrameHead
 from streamd.formats.flv.tag import FlvReader, FlvTag, TagType
+from streamd.formats.rtmp.chunk import ChunkDecoder
+from streamd.formats.rtmp.media_writer import MediaWriter
+from streamd.formats.rtmp.message import Message
 from streamd.media.packager.flv_writer import FlvWriter
 from streamd.media.packet import Track, TrackKind
 from tests.support.delivery import deliver
+from tests.support.rtmp_wire import as_message
 
 AVC_RECORD = b"\x01\x64\x00\x1f an avcC"
 AUDIO_CONFIG = b"\x11\x90"
@@ -164,3 +168,26 @@ class TestTags:
         writer = FlvWriter([HEVC])
         tag = FlvTag(TagType.VIDEO, 7, b"\x91hvc1\0\0\0 nal")
         assert read(writer.head + writer.write([tag]))[-1] == tag
+
+
+class TestMessages:
+    """The same tags as messages of RTMP (RTMP 1.0 section 7.1)."""
+
+    def test_a_player_reads_what_a_reader_of_the_byte_stream_reads(self) -> None:
+        tags = [FRAMES[0][1], FRAMES[3][1], FRAMES[1][1]]
+        writer, flv = FlvWriter([H264, AAC], MediaWriter(1, 128)), FlvWriter([H264, AAC])
+        received = ChunkDecoder().receive_data(writer.head + writer.write(tags))
+        assert [FlvTag(*_parts(message)) for message in received] == read(flv.head + flv.write(tags))
+
+    def test_the_head_has_no_header_of_a_file(self) -> None:
+        assert b"FLV" not in FlvWriter([H264], MediaWriter()).head
+
+    def test_viewers_of_other_tracks_get_their_headers_as_messages(self) -> None:
+        before = FlvWriter([H264, AAC], MediaWriter())
+        after = FlvWriter([HEVC, AAC], MediaWriter())
+        assert after.head_after(before) == after.head
+
+
+def _parts(message: Message | FlvTag) -> tuple[int, int, bytes]:
+    message = as_message(message)
+    return message.type_id, message.timestamp_ms, bytes(message.payload)

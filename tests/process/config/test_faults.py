@@ -17,7 +17,7 @@ from tests.support.receiver import SECRET
 
 SECTIONS = (
     "server, rtmp, http, admin, ingest, hls, live, recording, clips, dvr, storage, playback, moderation, keys, obs, "
-    "webhooks, publish_hook, privacy, log, metrics, limits"
+    "webhooks, publish_hook, restream, secrets, privacy, log, metrics, limits"
 )
 
 

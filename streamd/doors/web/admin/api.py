@@ -61,6 +61,7 @@ def admin_app(
     recordings: RecordingDesk | None = None,
     more: Iterable[Operation] = (),
     playback: PlaybackDesk | None = None,
+    forget: Callable[[str], Awaitable[None]] | None = None,
     operators: OperatorService | None = None,
     preview_ticket: Callable[[str], str] = lambda _: "",
     port: Port,
@@ -83,6 +84,7 @@ def admin_app(
         recordings: The calls about recordings.
         more: The calls of further desks.
         playback: The calls about who may watch.
+        forget: Deletes what else there is of a user who is deleted.
         operators: The people with tokens of their own.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
         port: The bounds of peers.
@@ -99,7 +101,7 @@ def admin_app(
         *ServerDesk(keys, metrics, not_ready_because, warnings).operations(),
         Operation("GET", "/openapi.json", document.show, None, right=None),
         *KeyDesk(keys, rtmp_urls).operations(),
-        *UserDesk(keys, recordings, playback).operations(),
+        *UserDesk(keys, recordings, playback, forget).operations(),
         *StreamDesk(streams, keys, clock, recordings, preview_ticket).operations(),
         *(recordings.operations() if recordings is not None else ()),
         *(playback.operations() if playback is not None else ()),

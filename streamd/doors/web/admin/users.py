@@ -27,7 +27,7 @@ from streamd.services.keys.records import UserState
 from streamd.services.operators.roles import Right
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from streamd.doors.web.admin.playback import PlaybackDesk
     from streamd.doors.web.admin.recordings import RecordingDesk
@@ -42,9 +42,17 @@ class UserDesk:
         keys: The key service, which has the users.
         recordings: Knows which of them are recorded; None where nothing is.
         playback: Knows who may watch which; None where everybody may.
+        forget: Deletes what else there is of a user who is deleted.
     """
 
-    def __init__(self, keys: KeyService, recordings: RecordingDesk | None, playback: PlaybackDesk | None) -> None:
+    def __init__(
+        self,
+        keys: KeyService,
+        recordings: RecordingDesk | None,
+        playback: PlaybackDesk | None,
+        forget: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        self._forget = forget
         self._keys = keys
         self._recordings = recordings
         self._playback = playback
@@ -143,3 +151,5 @@ class UserDesk:
             await self._recordings.forget_user(name, reason=reason, by=by)
         if self._playback is not None:
             await self._playback.forget_user(name)
+        if self._forget is not None:
+            await self._forget(name)

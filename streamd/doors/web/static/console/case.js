@@ -6,6 +6,7 @@ import { count, size } from "../format.js";
 import { addBlock, blockLine, removeBlock } from "./blocks.js";
 import { findingLine } from "./findings.js";
 import { time } from "./list.js";
+import { Preview } from "./preview.js";
 
 export const STATES = { open: "Waiting", claimed: "Being looked at", decided: "Decided" };
 const LEVELS = { open: "warning", claimed: "good", decided: "over" };
@@ -55,6 +56,8 @@ export class CasePage {
    * @type {Map<string, HTMLElement>}
    */
   #frames = new Map();
+  /** @type {Preview | null} of what is live, where somebody has asked to see it */
+  #preview = null;
 
   /**
    * @param origin of the public port
@@ -76,6 +79,8 @@ export class CasePage {
     this.#named = "";
     this.#turn += 1;
     this.#frames.clear();
+    this.#preview?.remove();
+    this.#preview = null;
     this.#root.replaceChildren();
   }
 
@@ -262,7 +267,11 @@ export class CasePage {
       stream ? "live now" : "not live",
     ];
     const parts = [
-      part("Whose it is", element("p", {}, element("a", { href: `#/users/${channel}` }, known.join(", ")))),
+      part(
+        "Whose it is",
+        element("p", {}, element("a", { href: `#/users/${channel}` }, known.join(", "))),
+        this.#live(stream),
+      ),
     ];
     if (evidence)
       parts.push(
@@ -307,6 +316,24 @@ export class CasePage {
       ),
     );
     return parts;
+  }
+
+  /** What is live, muted, for whoever asks to see it; it plays on while the page is read anew. */
+  #live(stream) {
+    if (!stream) {
+      this.#preview?.remove();
+      this.#preview = null;
+      return null;
+    }
+    if (this.#preview) return this.#preview.root;
+    const place = element("div");
+    const show = () => {
+      const ticket = () => this.#client.post(`/api/v1/streams/${stream.name}/preview`);
+      this.#preview = new Preview(stream, this.#origin, ticket);
+      place.replaceChildren(this.#preview.root);
+    };
+    place.append(element("button", { class: "button small", type: "button", onclick: show }, "Show it live"));
+    return place;
   }
 
   #takedown(each) {

@@ -50,6 +50,8 @@ let heardAt = null;
 
 // -- which view is shown ----------------------------------------------------------------------------
 
+// The tab of a view that has none of its own.
+const PLACES = { blocks: "cases", orders: "cases", clips: "recordings", operators: "audit" };
 // The right that a view needs.
 const NEEDED = { keys: "read_keys", operators: "operators" };
 
@@ -66,7 +68,7 @@ function showView() {
   if (["keys", "users", "recordings", "clips"].includes(current) && user) views[current].showUser(user);
   for (const name of Object.keys(views)) byId(name).hidden = name !== current;
   for (const link of byId("tabs").querySelectorAll("a")) {
-    if (link.hash === `#/${current}`) link.setAttribute("aria-current", "page");
+    if (link.hash === `#/${PLACES[current] ?? current}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.title = `${byId(`${current}-title`).textContent} – streamd`;
