@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -125,6 +125,20 @@ class TestTargets:
         (listed,) = await room.service.list("alice")
         assert listed.record == changed.record
         assert (listed.record.place.is_tls, listed.record.key_hint) == (True, "…et-1")
+
+    async def test_the_key_that_is_kept_goes_to_no_other_server(self, room: Room) -> None:
+        made = await room.add()
+        with pytest.raises(RestreamError, match="is wanted with another server"):
+            await room.service.change("alice", made.record.target_id, url="rtmp://thief.example/live2", by=ROOT)
+        assert (await room.service.list("alice"))[0].record == made.record
+
+    async def test_a_label_or_a_url_has_no_key_in_it(self, room: Room) -> None:
+        made = await room.add()
+        changes: list[dict[str, Any]] = [{"label": f"x {KEY}"}, {"label": "two\nlines"}, {"url": f"{URL}/{KEY}"}]
+        for change in changes:
+            with pytest.raises(RestreamError) as caught:
+                await room.service.change("alice", made.record.target_id, by=ROOT, **change)
+            assert KEY not in str(caught.value)
 
     async def test_a_deleted_one_is_gone(self, room: Room) -> None:
         made = await room.add()
