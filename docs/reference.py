@@ -97,7 +97,7 @@ PLAYBACK_KEY = re.compile(r"pk_[0-9a-f]{10}")
 PLAYBACK_KEYS = ("pk_0a1b2c3d4e", "pk_5f6071829a")
 SECRET = re.compile(r"(sk_[a-z0-9]+_)[A-Za-z0-9]+")
 SESSION = re.compile(r'("token": ")[^"]+')
-MODERATION = re.compile(r"\b(tkd|blk|ord|rpt|case|dec|apl|evi)_[0-9a-hjkmnp-tv-z]{26}")
+MODERATION = re.compile(r"\b(tgt|tkd|blk|ord|rpt|case|dec|apl|evi)_[0-9a-hjkmnp-tv-z]{26}")
 RECEIPT = re.compile(r"\b(st|ap)_[A-Za-z0-9_-]{20,}")
 FINDING = re.compile(r"fnd_[0-9a-z]{26}")
 HASH = re.compile(r'("(?:sums_sha256|hash)": ")[0-9a-f]{64}')
@@ -210,7 +210,8 @@ ADMIN_CALLS = (
     Call("DELETE", "/api/v1/users/carol/targets/{target}"),
     Call("GET", "/api/v1/cases?state=open", keeps={"case": "cases.0.id"}),
     Call("GET", "/api/v1/cases/{case}/reports"),
-    Call("GET", "/api/v1/cases/{case}/findings"),
+    Call("GET", "/api/v1/cases/{case}/findings", keeps={"finding": "findings.0.id"}),
+    Call("POST", "/api/v1/cases/{case}/findings/{finding}/judge", {"agreed": True}),
     Call("GET", "/api/v1/cases/{case}/draft"),
     Call("POST", "/api/v1/cases/{case}/claim", {}),
     Call("POST", "/api/v1/cases/{case}/note", {"text": "Seen before, in July."}),

@@ -2,9 +2,9 @@
 
     python packaging/lock.py [--upgrade | --check]
 
-``constraints.txt`` has what streamd needs on every Python and processor that it is for, PostgreSQL's driver and
-obstore included; the container installs from it. ``packaging/build-requirements.txt`` has what builds it, and
-``packaging/release-requirements.txt`` what builds a release. Pins stay as they are while ``pyproject.toml`` and the
+``constraints.txt`` has what streamd needs on every Python and processor that it is for, PostgreSQL's driver, NATS'
+client and obstore included; the container installs from it. ``packaging/build-requirements.txt`` has what builds it,
+and ``packaging/release-requirements.txt`` what builds a release. Pins stay as they are while ``pyproject.toml`` and the
 ``.in`` files allow them; ``--upgrade`` takes the newest. ``--check`` changes nothing, and exits with 1 where a file
 would change.
 """
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The oldest that pyproject.toml allows: uv's answer holds from there on.
 PYTHON = "3.11"
 # Packages that an operator may add.
-EXTRAS = ("postgresql", "storage", "geoip", "moderation")
+EXTRAS = ("postgresql", "storage", "geoip", "moderation", "cluster")
 FILES = {
     "constraints.txt": ("pyproject.toml", *(f"--extra={each}" for each in EXTRAS)),
     "packaging/build-requirements.txt": ("packaging/build-requirements.in",),

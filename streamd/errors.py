@@ -383,6 +383,13 @@ class ClusterUnavailableError(StreamdError):
     """What the nodes share cannot be asked."""
 
 
+class NodeNotFoundError(StreamdError):
+    """There is no node of this name whose lease has not run out."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"there is no node {node}: streamd nodes list shows those that there are")
+
+
 class ConflictError(StreamdError):
     """Another node was first: the entry is not the one that was read."""
 

@@ -13,6 +13,7 @@ from streamd.doors.web.admin.api import admin_app
 from streamd.doors.web.admin.clips import ClipDesk
 from streamd.doors.web.admin.console import Console
 from streamd.doors.web.admin.exports import ExportDesk
+from streamd.doors.web.admin.nodes import NodeDesk
 from streamd.doors.web.admin.places import AdminConnection, AdminPlaces
 from streamd.doors.web.admin.playback import PlaybackDesk
 from streamd.doors.web.admin.recordings import RecordingDesk
@@ -24,7 +25,8 @@ from streamd.services.audit.denial_log import ADMIN_DENIED
 from streamd.services.keys.admission import Denial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Sequence
 
     from streamd.doors.web.openapi import Operation
     from streamd.doors.web.session_file import SessionFile
@@ -66,7 +68,7 @@ class AdminDoor:
         index = services.recordings.recorder.index
         self._console = Console(
             clock=services.clock,
-            streams=services.registry,
+            streams=services.streams,
             history=services.history,
             revision=lambda: services.keys.revision + index.edits + index.begun_or_ended,
             public_origin=public_origin,
@@ -89,13 +91,14 @@ class AdminDoor:
         )
         services.machine.accounts.add(self._connections)
         self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
-    async def open(self, token: str) -> str:
+    async def open(self, token: str, sockets: Sequence[socket.socket] = ()) -> str:
         """Listen for operators.
 
         Args:
             token: The admin token.
+            sockets: Those that listen already; none where the address is to be bound here.
 
         Returns:
             The address that is bound; empty where it is switched off.
@@ -112,14 +115,19 @@ class AdminDoor:
             self._app(token), handle_signals=False, shutdown_timeout=self._config.limits.drain_timeout_s
         )
         await self._runner.setup()
+        if sockets:
+            for each in sockets:
+                self._servers.append(await asyncio.get_running_loop().create_server(self._connections, sock=each))
+            return bound(listen, sockets[0].getsockname())
         try:
             try_address(listen)
-            self._server = await asyncio.get_running_loop().create_server(
+            server = await asyncio.get_running_loop().create_server(
                 self._connections, listen.host or None, listen.port, backlog=ADMIN_BACKLOG
             )
         except OSError as exc:
             raise cannot_bind("admin.listen", listen, exc) from exc
-        return bound(listen, self._server.sockets[0].getsockname())
+        self._servers.append(server)
+        return bound(listen, server.sockets[0].getsockname())
 
     def configure(self, config: Config) -> None:
         """Take other limits."""
@@ -147,8 +155,8 @@ class AdminDoor:
 
     async def close(self) -> None:
         """Answer what is asked, and close."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -164,8 +172,9 @@ class AdminDoor:
         playback = PlaybackDesk(services.playback.service, services.clock)
         return admin_app(
             keys=services.keys,
-            streams=services.registry,
+            streams=services.streams,
             metrics=services.metrics.registry,
+            merged=services.workers.merged_metrics if services.workers is not None else None,
             token=token,
             rtmp_urls=config.rtmp_urls,
             console=self._console,
@@ -175,9 +184,11 @@ class AdminDoor:
                 *ClipDesk(kept.clips, kept.recorder).operations(),
                 *ExportDesk(kept.exports, kept.recorder).operations(),
                 *self._moderation_calls(),
+                *(NodeDesk(services.cluster).operations() if services.cluster is not None else ()),
                 *(RestreamDesk(services.restream.service).operations() if services.restream is not None else ()),
             ),
             playback=playback,
+            kick_elsewhere=services.cluster.kick_elsewhere if services.cluster is not None else None,
             forget=services.restream.service.forget if services.restream is not None else None,
             operators=services.operators,
             hosts=config.admin.hosts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd import __version__
 from streamd.doors.ingest.listener import RtmpListener
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 SESSIONS_NAME = "sessions.json"
 
 
+class SharedDoors(Protocol):
+    """A worker's part of the ports that several share."""
+
+    async def open_doors(
+        self, config: Config, guards: Guards, public: PublicDoor, admin: AdminDoor, rtmp: RtmpListener, token: str
+    ) -> Addresses:
+        """Open the doors that this worker has; returns where the server's are."""
+
+
 def outgoing(config: Config) -> HttpSender:
     """The sender of requests that are ours: to the internet, and to the networks that the operator allows."""
     allowed = [ip_network(text) for text in config.webhooks.allow_networks]
@@ -53,17 +62,24 @@ class Doors:
         config: All of the configuration.
         services: Asked by the doors.
         not_ready_because: Why nobody should be let in any more; None while nothing speaks against it.
+        own_name: Names a file of the data directory that is this process's own.
 
     Attributes:
         addresses: Where they are bound; empty before ``open``.
     """
 
-    def __init__(self, config: Config, services: Services, not_ready_because: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        services: Services,
+        not_ready_because: Callable[[], str | None],
+        own_name: Callable[[str], str] = str,
+    ) -> None:
         self._config = config
         self._services = services
         machine = services.machine
         self._guards = Guards(config, machine.descriptors, services.metrics, machine.accounts)
-        self._sessions = SessionFile(config.data_dir / SESSIONS_NAME, services.clock)
+        self._sessions = SessionFile(config.data_dir / own_name(SESSIONS_NAME), services.clock)
         self._public = PublicDoor(config, services, self._sessions)
         self._rtmp = RtmpListener(
             keys=services.verifier,
@@ -88,16 +104,22 @@ class Doors:
         services.machine.accounts.add(self._rtmp)
         self.addresses = Addresses("", "", "", "")
 
-    async def open(self, token: str) -> None:
+    async def open(self, token: str, seat: SharedDoors | None = None) -> None:
         """Bind every listener; RTMP last, so that what is published can be seen.
 
         Args:
             token: Opens the admin port.
+            seat: This process is one of several, which share ports; None where it has them to itself.
 
         Raises:
             StartError: A port is in use, or a certificate does not load; ``close`` what is bound.
         """
         rtmp = self._config.rtmp
+        if seat is not None:
+            self.addresses = await seat.open_doors(
+                self._config, self._guards, self._public, self._admin, self._rtmp, token
+            )
+            return
         self.addresses = Addresses(
             http=await self._public.open(self._guards),
             admin=await self._admin.open(token),

@@ -11,9 +11,11 @@ from streamd.formats import payload
 from streamd.process.allocator import give_back_free_memory
 from streamd.process.memory_relief import MemoryRelief
 from streamd.process.resources import (
+    MEMORY_SHARE,
     Descriptors,
     MemoryCeiling,
     descriptors_needed,
+    memory_total_bytes,
     raise_descriptor_limit,
     share_descriptors,
 )
@@ -45,7 +47,7 @@ class Machine:
         self._descriptors_max = raise_descriptor_limit()
         self.descriptors = self._share(config)
         self._told: Descriptors | None = None
-        self.memory = MemoryCeiling(config.limits.memory_bytes_max, now=clock.monotonic)
+        self.memory = MemoryCeiling(_ceiling_bytes(config), now=clock.monotonic)
         self.accounts = MemoryAccounts()
         self.accounts.add_store(payload.kept_bytes)
         self._relief = MemoryRelief(self.memory, self.accounts, give_back=_give_back, now=clock.monotonic)
@@ -60,7 +62,7 @@ class Machine:
     def configure(self, config: Config) -> None:
         """Take other limits."""
         self.descriptors = self._share(config)
-        self.memory.set(config.limits.memory_bytes_max)
+        self.memory.set(_ceiling_bytes(config))
 
     def look(self) -> None:
         """Let go of connections where memory is short; called about once a second."""
@@ -85,6 +87,14 @@ class Machine:
 
     def _share(self, config: Config) -> Descriptors:
         return share_descriptors(*_wanted(config), self._descriptors_max)
+
+
+def _ceiling_bytes(config: Config) -> int:
+    """The size that this process may have: the workers of one server share what it may have."""
+    workers = config.server.workers_count
+    if workers == 1:
+        return config.limits.memory_bytes_max
+    return (config.limits.memory_bytes_max or int(memory_total_bytes() * MEMORY_SHARE)) // workers
 
 
 def _give_back() -> None:

@@ -13,6 +13,7 @@ from streamd.doors.delivery.channels import PublicChannels
 from streamd.doors.delivery.door import MediaDoor
 from streamd.doors.delivery.listener import listen as listen_for_viewers
 from streamd.doors.delivery.trusted_proxies import TrustedProxies
+from streamd.doors.delivery.viewer_connection import ViewerConnection
 from streamd.doors.web.port import Port
 from streamd.doors.web.protocol import WebProtocol
 from streamd.doors.web.public.app import public_app
@@ -37,9 +38,10 @@ from streamd.services.recording.clip_records import ClipMaker
 from streamd.services.recording.recording_id import is_clip_id
 
 if TYPE_CHECKING:
+    from streamd.doors.delivery.door import HandOn
     from streamd.doors.web.assets import StaticFiles
     from streamd.doors.web.session_file import SessionFile
-    from streamd.process.config import Config
+    from streamd.process.config import Config, ListenAddress
     from streamd.process.guards import Guards
     from streamd.process.moderation_doors import PublicModeration
     from streamd.process.services import Services
@@ -61,9 +63,12 @@ class PublicDoor:
         self._services = services
         self._sessions = sessions
         admissions = services.verifier.admissions
-        self._channels = PublicChannels(
-            services.registry, admissions.is_dark, admissions.is_listed, services.playback.gate
-        )
+        gate = services.playback.gate
+        self._channels: PublicChannels
+        if services.cluster is not None:
+            self._channels = services.cluster.channels(admissions.is_dark, admissions.is_listed, gate)
+        else:
+            self._channels = PublicChannels(services.registry, admissions.is_dark, admissions.is_listed, gate)
         self._entrance = WebEntrance(services.playback.gate, services.playback.hook)
         self._port = Port("public", services.clock, services.metrics, port_limits(config))
         self._obs = ObsDesk(services.verifier, config.obs_options, services.metrics, config.limits.verify_timeout_s)
@@ -86,11 +91,12 @@ class PublicDoor:
         services.machine.accounts.add(self._door)
         self._runner: web.AppRunner | None = None
 
-    async def open(self, guards: Guards) -> str:
+    async def open(self, guards: Guards, shared: ListenAddress | None = None) -> str:
         """Listen for viewers.
 
         Args:
             guards: Has the certificate, and believes the proxies.
+            shared: The address on which other workers listen too; None where this process has one to itself.
 
         Returns:
             The address that is bound.
@@ -108,12 +114,23 @@ class PublicDoor:
         )
         await self._runner.setup()
         guard = guards.make("http", http, http.trusted_proxies if http.proxy_protocol else (), alpn=("http/1.1",))
-        listen = http.listen
+        listen = shared or http.listen
         try:
             try_address(listen)
-            return bound(listen, await listen_for_viewers(self._door, listen.host or None, listen.port, guard))
+            address = await listen_for_viewers(
+                self._door, listen.host or None, listen.port, guard, shares_port=shared is not None
+            )
+            return bound(listen, address)
         except OSError as exc:
             raise cannot_bind("http.listen", listen, exc) from exc
+
+    def hand_on_to(self, hand_on: HandOn) -> None:
+        """Have the first worker answer what is no request for media."""
+        self._door.hand_on_to(hand_on)
+
+    def viewer_connection(self) -> ViewerConnection:
+        """The protocol of a connection that another worker hands on."""
+        return ViewerConnection(self._door)
 
     def configure(self, config: Config) -> None:
         """Take other limits."""

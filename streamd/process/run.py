@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from streamd.process.config import Config
+    from streamd.process.server import Seat
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def run_until_stopped(
     read_again: Callable[[], Config] | None = None,
     *,
     is_final: bool,
+    seat: Seat | None = None,
 ) -> int:
     """Run a server beside a job, until the job is done or a signal comes.
 
@@ -73,6 +75,7 @@ def run_until_stopped(
         job: Gets the started server; its result is the exit code. Cancelled by a signal.
         read_again: Reads the configuration again at SIGHUP; None where there is none to read.
         is_final: The end of it ends the broadcasts, and leaves none to the next server.
+        seat: Its place among the workers of one server; None for a server that is one process.
 
     Returns:
         The exit code.
@@ -81,7 +84,7 @@ def run_until_stopped(
     use_one_heap()
     try:
         with loading():
-            server = Server(config, is_final=is_final)
+            server = Server(config, is_final=is_final, seat=seat)
         return uvloop.run(_run(server, job, read_again))
     except (StartError, StoreUnavailableError) as exc:
         sys.stderr.write(f"streamd: {exc}\n")

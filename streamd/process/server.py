@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamd import __version__
 from streamd.clock import SystemClock
@@ -32,8 +32,19 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.process.config import Config
-    from streamd.process.doors import Addresses
+    from streamd.process.crew.place import WorkerPlace
+    from streamd.process.doors import Addresses, SharedDoors
     from streamd.services.live.channel import Channel
+
+    class Seat(WorkerPlace, SharedDoors, Protocol):
+        """The place of a server that is one of several workers."""
+
+        number: int
+        """Which one it is, from 0."""
+
+        async def open(self, server: Server) -> None:
+            """Hear who it is, and be told what all are told."""
+
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +59,7 @@ class Server:
         config: All of the configuration.
         clock: Where time comes from.
         is_final: No other server comes after this one: ``stop`` ends the broadcasts.
+        seat: Its place among the workers of one server; None for a server that is one process.
 
     Attributes:
         config: The configuration, as far as it is in force.
@@ -55,11 +67,15 @@ class Server:
         manager: Told how we do.
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None, *, is_final: bool = False) -> None:
+    def __init__(
+        self, config: Config, clock: Clock | None = None, *, is_final: bool = False, seat: Seat | None = None
+    ) -> None:
         self.config = config
+        self._seat = seat
         self._sender = outgoing(config)
-        self.services = Services(config, clock or SystemClock(), self._sender)
-        self._doors = Doors(config, self.services, lambda: "the server is stopping" if self._is_stopping else None)
+        self.services = Services(config, clock or SystemClock(), self._sender, seat)
+        own_name = str if seat is None else seat.own_name
+        self._doors = Doors(config, self.services, self._why_not_ready, own_name)
         self._resources = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
@@ -69,6 +85,11 @@ class Server:
             self._ends.set()
         self.manager = ServiceManager()
         self._watch = LoopWatch(self.services.clock, self.services.metrics, self.manager.alive)
+
+    def _why_not_ready(self) -> str | None:
+        if self._is_stopping:
+            return "the server is stopping"
+        return self.services.cluster.not_ready_because if self.services.cluster is not None else None
 
     @property
     def addresses(self) -> Addresses:
@@ -87,8 +108,9 @@ class Server:
             await self._doors.close(0)
             await self._resources.aclose()
             raise
-        host, _, port = self.addresses.admin.rpartition(":")
-        lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
+        if lock is not None:
+            host, _, port = self.addresses.admin.rpartition(":")
+            lock.announce(RunningServer(os.getpid(), host, int(port or 0)))
         self._tasks = [
             asyncio.create_task(self.services.key_sweeper.run()),
             asyncio.create_task(self.services.operators.run()),
@@ -139,6 +161,9 @@ class Server:
         watched = [channel for channel in registry.channels() if any(channel.viewers.values())]
         if not self._ends.is_set():
             await self._doors.close_encoders(ServerRestartsError())
+            if self.services.cluster is not None:
+                # Other nodes go on with the streams, at once.
+                await self.services.cluster.node.give_all_away()
             # It is written before viewers are served, as the process may be killed then.
             await self.services.save_restart_record()
             await self._drain(watched, self._ends)
@@ -159,19 +184,24 @@ class Server:
         await self._resources.aclose()
         log.info("server.stopped")
 
-    async def _open(self) -> ServerLock:
+    async def _open(self) -> ServerLock | None:
         """Take the data directory, open the services, and bind the doors; what is open is in ``_resources``."""
         config = self.config
         try:
-            prepare_data_dir(config.data_dir)
-            lock = self._resources.enter_context(ServerLock(config.data_dir))
+            lock: ServerLock | None = None
+            if self._seat is None:
+                prepare_data_dir(config.data_dir)
+                lock = self._resources.enter_context(ServerLock(config.data_dir))
+            else:
+                # The supervisor holds the lock.
+                await self._seat.open(self)
             token = config.admin.token.get_secret_value() or admin_token(config.data_dir)
             await self._sender.start()
             self._resources.push_async_callback(self._sender.close)
             await self.services.open(self._resources)
         except (DataDirError, StoreUnavailableError) as exc:
             raise StartError(str(exc)) from exc
-        await self._doors.open(token)
+        await self._doors.open(token, self._seat)
         return lock
 
     def _tell_start(self) -> None:
@@ -179,7 +209,10 @@ class Server:
         told = {"version": __version__, **asdict(self.addresses), "pid": os.getpid(), "compiled": found.is_compiled}
         if found.why:
             told["compiled_why"] = found.why
-        log.info("server.started", extra=told)
+        if self._seat is None:
+            log.info("server.started", extra=told)
+        else:
+            log.info("worker.started", extra={**told, "worker": self._seat.number})
         if found.is_fault:
             # pip shows nobody the warnings of a build: this is where the operator learns of them.
             log.warning("compilation.failed", extra={"why": found.why, "python_modules": len(found.python_modules)})

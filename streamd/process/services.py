@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamd.doors.outgoing.hook_formats import HookWords
 from streamd.doors.outgoing.http_sender import HttpSender
@@ -52,7 +52,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from streamd.clock import Clock
+    from streamd.doors.web.live_streams import LiveStreams
+    from streamd.process.cluster import ClusterRoom
     from streamd.process.config import Config
+    from streamd.process.crew.place import WorkerPlace
+    from streamd.process.crew.roll import Roll
     from streamd.process.moderation_rooms import ModerationRooms
     from streamd.services.events.event import Event, EventSink
     from streamd.services.events.webhooks import Webhooks
@@ -72,6 +76,7 @@ class Services:
         config: All of the configuration.
         clock: Where time comes from.
         sender: Makes the requests of webhooks and hooks, and for key sets.
+        seat: Its place among the workers of one server; None for a server that is one process.
 
     Attributes:
         clock: As given.
@@ -90,13 +95,17 @@ class Services:
         previews: Lets operators look at streams without being counted.
         history: The last minutes of the figures, for the console.
         posters: Draws pictures of live channels; None where it is switched off.
+        cluster: This node among others; None where it is alone.
+        workers: What is known of the other workers of this server; None where there are none.
+        streams: The live streams, those of other workers included.
         moderation: What is reported, decided and shown to the public; None where it is switched off.
         restream: Passes broadcasts on to other servers; None where it is switched off.
     """
 
-    def __init__(self, config: Config, clock: Clock, sender: HttpSender) -> None:
+    def __init__(self, config: Config, clock: Clock, sender: HttpSender, seat: WorkerPlace | None = None) -> None:
         self.clock = clock
         self._config = config
+        own_name = seat.own_name if seat is not None else str
         self.metrics = metrics = Metrics()
         self.previews = Previews(clock)
         self.machine = Machine(config, clock, metrics)
@@ -129,7 +138,7 @@ class Services:
         elif hook is not None:
             self.gate = PublishHook(hook, sender=sender, clock=clock, metrics=metrics)
         self.keys = KeyService(
-            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / ACTS_NAME)
+            self._store, clock, self.verifier, tell=tell, journal=ActJournal(config.data_dir / own_name(ACTS_NAME))
         )
         takedowns = self.keys.takedowns
         metrics.publishing.acts_waiting.set_function(lambda: len(takedowns))
@@ -142,7 +151,7 @@ class Services:
             tell=tell,
             write_acts=takedowns.write_waiting,
             eraser=self._eraser,
-            anchor=AuditAnchor(self._store.database, clock, config.data_dir / ANCHOR_NAME),
+            anchor=AuditAnchor(self._store.database, clock, config.data_dir / own_name(ANCHOR_NAME)),
         )
         self.playback = PlaybackRooms(config, clock, metrics, sender, self._store.database)
         limits = config.limits
@@ -162,6 +171,17 @@ class Services:
             on_deleted=self.playback.service.forget_soon,
             tell=tell,
         )
+        self.cluster: ClusterRoom | None = None
+        claims: dict[str, Any] = {}
+        if seat is not None:
+            self.cluster = seat.room(config, clock, metrics)
+            claims["ask_for_name"] = self.cluster.claim
+        elif config.cluster.nats_url.get_secret_value():
+            # A server that is alone loads none of it.
+            from streamd.process import cluster
+
+            self.cluster = cluster.ClusterRoom(config, clock, metrics)
+            claims["ask_for_name"] = self.cluster.claim
         self.restream: RestreamRooms | None = None
         if config.restream.targets_per_user_max:
             self.restream = RestreamRooms(config, clock, metrics, self._store.database, tell=tell)
@@ -175,6 +195,7 @@ class Services:
             is_admissible=self.verifier.admissions.may_publish,
             tell=tell_of_streams,
             take_place=self.machine.memory.admit,
+            **claims,
         )
         metrics.streams.media_held_bytes.set_function(lambda: self.registry.held_bytes)
         self.verifier.admissions.attach(self.registry)
@@ -191,7 +212,23 @@ class Services:
             )  # fmt: skip
             metrics.publishing.acts_waiting.set_function(lambda: len(takedowns) + rooms.enforcement.unwritten)
             self.machine.accounts.add_store(lambda: rooms.evidence.held_bytes)
-        self._restart_record = RestartRecordFile(config.data_dir / RESTART_RECORD_NAME)
+        if self.cluster is not None:
+            from streamd.process.cluster_truth import ClusterTruth
+
+            truth = ClusterTruth(
+                self._store, self.verifier, lambda: self.moderation.enforcement if self.moderation is not None else None
+            )
+            self.cluster.attach(self.registry, truth, self._budget)
+            self.keys.announce = self.cluster.node.tell
+            if self.moderation is not None:
+                enforcement = self.moderation.enforcement
+                enforcement.takedowns.announce = enforcement.blocks.announce = self.cluster.node.tell
+            self.machine.accounts.add_store(lambda: self.cluster.node.edges.held_bytes if self.cluster else 0)
+        self.workers: Roll | None = None
+        self.streams: LiveStreams = self.registry
+        if seat is not None and self.cluster is not None:
+            self.streams = self.workers = seat.roll(self.registry, self.cluster, metrics)
+        self._restart_record = RestartRecordFile(config.data_dir / own_name(RESTART_RECORD_NAME))
         self._stopped_at: datetime | None = None
         self.history = History(metrics, clock)
         pictures = PictureProcess(PICTURE_COMMAND, worker_environment(os.environ), clock)
@@ -232,7 +269,11 @@ class Services:
         if self.restream is not None:
             await self.restream.open(resources)
         await self.recordings.open(resources)
-        self.registry.restore(self._restart_record.load(), self._restart_record.last_alive_at())
+        left = self._restart_record.load()
+        if self.cluster is not None:
+            # What this node has left stands in the directory, and may be another's by now.
+            left = replace(left, streams=())
+        self.registry.restore(left, self._restart_record.last_alive_at())
         for stream in self.registry.live():
             # A stream that waits for its publisher ends with its key, too, also where that died while no server ran.
             self.verifier.admissions.add(stream.broadcaster.admission)
@@ -242,6 +283,8 @@ class Services:
             await self.moderation.open(resources)
         else:
             await warn_of_what_is_shown_again(self._store.database)
+        if self.cluster is not None:
+            await self.cluster.open(resources)
 
     def configure(self, config: Config) -> None:
         """Take from a configuration that was read again what can be taken while they run."""
@@ -274,6 +317,10 @@ class Services:
         outputs = [*options.outputs, *self.recordings.outputs]
         if self.restream is not None:
             outputs.append(self.restream.service.output)
+        if self.cluster is not None:
+            from streamd.services.cluster.feed import FeedOutput
+
+            outputs.append(FeedOutput)
         return replace(options, outputs=tuple(outputs))
 
     def _note_stream(self, event: Event) -> None:
@@ -286,6 +333,8 @@ class Services:
     async def sweep(self) -> None:
         """Do what is due once a second."""
         await self.registry.sweep()
+        if self.cluster is not None:
+            self.cluster.look()
         self.recordings.look()
         self.playback.service.tick()
         if self.moderation is not None:

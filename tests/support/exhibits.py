@@ -48,8 +48,10 @@ async def exhibit(moderation: Moderation, findings: FindingsStore, shelf: Eviden
     decision = await moderation.cases.decide(case.id, outcome=Outcome.NO_ACTION, reason="It is a play.", by=by)
     await moderation.appeals.file(decision.id, receipt.status_token, "It is none: I have paid.", report_id=receipt.id)
     now = clock.now()
-    look = Look("5a" * 32, 87, scores=(("FACE_MALE", 0.91),), words=("HELP",))
-    finding = PictureFinding(new_id(IdKind.FINDING, now), case_id, CHANNEL, now, FindingSource.REPORT, look)
+    look = Look("5a" * 32, 87, scores=(("knife", 0.91),), words=("HELP",))
+    finding = PictureFinding(
+        new_id(IdKind.FINDING, now), case_id, CHANNEL, now, FindingSource.REPORT, look, signs=("knife 0.91",)
+    )
     await findings.add(finding, SERVER, ActDetails())
     evidence_id = new_id(IdKind.EVIDENCE, now)
     writer = shelf.begin(evidence_id)

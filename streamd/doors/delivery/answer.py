@@ -38,6 +38,8 @@ class Absence(enum.Enum):
     """Never live, or ended longer ago than its playlist stays."""
     TAKEN_DOWN = HTTPStatus.GONE
     """Taken down, or its user is suspended."""
+    NOT_NOW = HTTPStatus.SERVICE_UNAVAILABLE
+    """This node cannot know what it may show, or has not got it yet."""
 
 
 @dataclass(frozen=True, slots=True)

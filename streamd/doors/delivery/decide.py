@@ -87,7 +87,7 @@ def decide_absent(request: MediaRequest, absence: Absence) -> Answer:
     """Answer a request for media of a name under which nothing is live."""
     if request.method not in ("GET", "HEAD"):
         return _without_media(request)
-    answer = error(absence.value, ABSENT_MAX_AGE_S)
+    answer = error(absence.value, NO_STORE if absence is Absence.NOT_NOW else ABSENT_MAX_AGE_S)
     return answer.without_body() if request.method == "HEAD" else answer
 
 

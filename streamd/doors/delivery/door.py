@@ -10,10 +10,10 @@ import asyncio
 import logging
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from streamd.doors.delivery.answer import Answer
 from streamd.doors.delivery.answer_encoder import AnswerEncoder
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from streamd.clock import Clock
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.services.metrics import Metrics
+
+HandOn: TypeAlias = "Callable[[asyncio.Transport, bytes, bool, Callable[[], None]], object]"
+"""Takes a connection over: its transport, what was received and not answered, whether the viewer has sent FIN, and what
+is called when it is closed."""
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +157,7 @@ class MediaDoor:
         if channels.gate is not None:
             channels.gate.on_locked(self._cut_strangers)
             channels.gate.on_blocked(self._cut_blocked)
+        self._hand_on: HandOn | None = None
         self.encoder = AnswerEncoder(clock)
         self.body_files = BodyFiles(self.options.files_max)
         self.now = clock.monotonic
@@ -195,6 +200,10 @@ class MediaDoor:
             unanswered_bytes_max=options.unanswered_bytes_max,
         )
         self.heads.configure(options.head)
+
+    def hand_on_to(self, hand_on: HandOn) -> None:
+        """Have connections that ask for something else than media go on in another process."""
+        self._hand_on = hand_on
 
     def listens(self, server: asyncio.Server) -> None:
         """Keep the listener, so that the door can be shut."""
@@ -330,6 +339,9 @@ class MediaDoor:
         self.forget(connection)
         source = connection.source
         self._by_address[source] += 1
+        if self._hand_on is not None:
+            self._hand_on(transport, data, is_half_closed, partial(self._count_out, source))
+            return
         watched = self._handed_over(source)
         transport.set_protocol(watched)
         watched.connection_made(transport)

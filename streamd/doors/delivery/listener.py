@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 ACCEPT_BACKLOG = 4096
 
 
-async def listen(door: MediaDoor, host: str | None, port: int, tls: TlsGuard | None = None) -> tuple[str, int]:
+async def listen(
+    door: MediaDoor, host: str | None, port: int, tls: TlsGuard | None = None, *, shares_port: bool = False
+) -> tuple[str, int]:
     """Let viewers in at a door.
 
     Args:
@@ -25,6 +27,7 @@ async def listen(door: MediaDoor, host: str | None, port: int, tls: TlsGuard | N
         host: Address to bind; None for all interfaces.
         port: Port; 0 for a free one.
         tls: For HTTPS; None for plain HTTP.
+        shares_port: Other processes of ours listen there too: the kernel spreads the viewers (``SO_REUSEPORT``).
 
     Returns:
         The address and port that are bound.
@@ -41,6 +44,7 @@ async def listen(door: MediaDoor, host: str | None, port: int, tls: TlsGuard | N
         host,
         port,
         backlog=ACCEPT_BACKLOG,
+        reuse_port=shares_port or None,
     )
     for listener in server.sockets:
         bound_kernel_bytes(listener)

@@ -14,13 +14,19 @@ from streamd.doors.delivery.answer import NO_STORE, Absence, Answer, MediaReques
 from streamd.doors.delivery.decide import decide, decide_absent
 from streamd.doors.delivery.media_path import MediaKind
 from streamd.doors.delivery.representation import Representations
+from streamd.media.packager.reload import PartNumber
 from streamd.services.live.waiters import Awaited
 
 if TYPE_CHECKING:
     from streamd.doors.delivery.channels import PublicChannels
     from streamd.doors.delivery.media_path import MediaPath
+    from streamd.services.live.channel import Channel
     from streamd.services.live.waiters import Waiters
 
+# A feed is open within a round trip or two; where its owner has just gone, its lease runs out and the next begins.
+OPENING_S = 10
+# Whatever comes first.
+_ANYTHING = Awaited("", PartNumber(0))
 # Compared with one by one: a member of an enumeration is hashed in Python, which takes 0.15 us.
 _PLAYLIST = MediaKind.PLAYLIST
 _MULTIVARIANT = MediaKind.MULTIVARIANT
@@ -64,7 +70,7 @@ class MediaLookup:
             return decide_absent(request, channel)
         presentation = channel.presentation
         if presentation is None:
-            return decide_absent(request, Absence.UNKNOWN)
+            return self._without_presentation(request, channel, timed_out=timed_out, source=source)
         word = self._channels.word(channel)
         if word and path.word != word:
             kind = path.kind
@@ -84,6 +90,17 @@ class MediaLookup:
         if isinstance(decision, Answer):
             return decision
         return Blocked(waiters, Awaited(decision.variant, decision.until), decision.timeout_s)
+
+    def _without_presentation(
+        self, request: MediaRequest, channel: Channel, *, timed_out: bool, source: str
+    ) -> Answer | Blocked:
+        """Have a request wait for what is on the way from another node; there is nothing to fetch otherwise."""
+        if not channel.is_opening:
+            return decide_absent(request, Absence.UNKNOWN)
+        waiters = channel.waiters
+        if timed_out or waiters.is_closed or not waiters.budget.may_wait(source):
+            return decide_absent(request, Absence.NOT_NOW)
+        return Blocked(waiters, _ANYTHING, OPENING_S)
 
     def note_viewer(self, path: MediaPath, source: str, user_agent: str) -> None:
         """Count a peer that asks for a media playlist as a viewer of its stream.

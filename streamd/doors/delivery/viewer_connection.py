@@ -455,7 +455,7 @@ class ViewerConnection(asyncio.Protocol):
             self._read()
 
     def cut(self, refusal: Refusal) -> None:
-        """Refuse what waits, and end what is followed: the viewer may not watch any more (``viewing.Held``)."""
+        """Refuse what waits, and end what is followed: the viewer may not watch any more (``viewing.Ongoing``)."""
         if self._phase is _Phase.WAITING:
             held, self._held = self._held, None
             assert held is not None

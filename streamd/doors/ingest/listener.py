@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamd.doors.ingest.deadlines import IngestOptions
 from streamd.doors.ingest.open_connections import ListenerLimits, OpenConnections
@@ -19,7 +19,8 @@ from streamd.formats.rtmp.connection import ServerConnection
 from streamd.formats.rtmp.connection_options import ConnectionOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import socket
+    from collections.abc import Callable, Iterable
 
     from streamd.clock import Clock
     from streamd.doors.ingest.verdict import Admitter, PublishGate
@@ -80,6 +81,9 @@ class RtmpListener:
         self._shares = shares or LoopShares()
         self._connections = OpenConnections(limits)
         self._servers: list[asyncio.Server] = []
+        # Another process accepts, and hands over.
+        self._is_handed_connections = False
+        self._taking: set[asyncio.Future[Any]] = set()
         self._wake_clock: WakeClock | None = None
         self._turns: ReadTurns | None = None
 
@@ -118,6 +122,39 @@ class RtmpListener:
         self._servers.append(server)
         address: tuple[str, int] = server.sockets[0].getsockname()[:2]
         return address
+
+    def take_from_elsewhere(self, tls: TlsGuard | None = None) -> Callable[[socket.socket], None]:
+        """Begin to take connections that another process has accepted.
+
+        Args:
+            tls: For RTMPS; None for plain RTMP.
+
+        Returns:
+            Takes one: a socket, ours from then on.
+        """
+        make_protocol = self.new_protocol if tls is None else tls(self.new_protocol, SlicedTls().accept)
+        self._is_handed_connections = True
+
+        def take(sock: socket.socket) -> None:
+            if not self._is_handed_connections:
+                sock.close()
+                return
+            task = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(make_protocol, sock))
+            self._taking.add(task)
+            task.add_done_callback(self._taken)
+
+        return take
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open."""
+        return len(self._connections)
+
+    def _taken(self, task: asyncio.Future[Any]) -> None:
+        self._taking.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            # The peer has left meanwhile.
+            log.debug("connection.failed", extra={"reason": str(fault)})
 
     def admit(self, protocol: RtmpProtocol) -> bool:
         """Count a new connection in, where need be in the place of another; or say that it is one too many."""
@@ -177,6 +214,8 @@ class RtmpListener:
     @property
     def is_accepting(self) -> bool:
         """Whether every address that was asked for is listened on."""
+        if self._is_handed_connections:
+            return True
         return bool(self._servers) and all(server.is_serving() for server in self._servers)
 
     @property
@@ -186,6 +225,7 @@ class RtmpListener:
 
     def stop_accepting(self) -> None:
         """Take no new connection; open ones go on."""
+        self._is_handed_connections = False
         for server in self._servers:
             server.close()
 

@@ -198,7 +198,8 @@ class RtmpLink(asyncio.Protocol):
         except AddressForbiddenError as exc:
             self._end(str(exc))
         except OSError as exc:
-            self._end(f"no connection: {exc.strerror or exc}")
+            # uvloop's have no words where a server hangs up in the middle of TLS.
+            self._end(f"no connection: {exc.strerror or str(exc) or 'the target closed it'}")
         except Exception:
             log.exception("target.broken", extra={"target_id": self._target.target_id, "user": self._target.user})
             self._end("internal error")

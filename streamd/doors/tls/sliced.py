@@ -324,7 +324,11 @@ class SlicedTransport:
             read = self._ssl.read
             while data := read(RECORD_BYTES_MAX):
                 pieces.append(data)
-            is_end = True
+                # A read takes all of a record. Asking for one more, which is not there, costs as much as a request did.
+                if not shared.incoming.pending:
+                    break
+            else:
+                is_end = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:

@@ -36,6 +36,7 @@ _COMMANDS = {
     "doctor": ("doctor", "doctor"),
     "evidence": ("evidence", "evidence_group"),
     "keys": ("keys", "keys_group"),
+    "nodes": ("nodes", "nodes_group"),
     "obs-config": ("obs", "obs_config"),
     "operators": ("operators", "operators_group"),
     "playback": ("playback", "playback_group"),

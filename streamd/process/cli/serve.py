@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from streamd.process.cli.arguments import config_options, load
 from streamd.process.loading import loading
 
+if TYPE_CHECKING:
+    from streamd.process.config import Config
+
 
 @click.command()
 @config_options
 @click.option("--final", "is_final", is_flag=True, help="SIGTERM ends the broadcasts, and leaves none open.")
-def serve(config_file: Path | None, data_dir: Path | None, is_final: bool) -> None:
+@click.option("--worker", nargs=2, type=int, hidden=True)
+def serve(config_file: Path | None, data_dir: Path | None, is_final: bool, worker: tuple[int, int] | None) -> None:
     """Run the server in the foreground.
 
     SIGTERM or Ctrl-C tells encoders to come back, lets viewers fetch the last seconds, and ends with exit code 0:
@@ -23,10 +30,29 @@ def serve(config_file: Path | None, data_dir: Path | None, is_final: bool) -> No
     [playback], [privacy], [recording] and renewed certificates from it.
     """
     config = load(config_file, data_dir)
+
+    def read_again() -> Config:
+        return load(config_file, data_dir)
+
+    context = click.get_current_context()
+    if worker is not None:
+        # The supervisor's, of its own: the number, and the descriptor of the line to it.
+        with loading():
+            from streamd.process.crew import worker as workers
+
+        number, line = worker
+        context.exit(workers.run(config, read_again, number=number, sock=socket.socket(fileno=line), is_final=is_final))
+    if (count := config.server.workers_count) > 1:
+        from streamd.process import supervisor
+
+        command = [sys.executable, "-m", "streamd", "serve", *(["--final"] if is_final else [])]
+        command += [] if config_file is None else ["--config", str(config_file)]
+        command += [] if data_dir is None else ["--data-dir", str(data_dir)]
+        context.exit(supervisor.run(config, [*command, "--worker"], count, read_again))
     with loading():
         from streamd.process import run as process
 
-    click.get_current_context().exit(process.run(config, lambda: load(config_file, data_dir), is_final=is_final))
+    context.exit(process.run(config, read_again, is_final=is_final))
 
 
 @click.command()

@@ -78,6 +78,8 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
     yield from _faults_of_storage(config)
     yield from _faults_of_playback(config.playback)
     yield from _faults_of_moderation(config.moderation)
+    yield from _faults_of_cluster(config)
+    yield from _faults_of_workers(config)
     receivers = [
         ("webhooks", "endpoints", f"number {number}, url: ", url) for number, url in enumerate(endpoint_urls, start=1)
     ]
@@ -96,6 +98,7 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
         (("rtmp", "tls_listen"), rtmp.tls_listen),
         (("http", "listen"), http.listen),
         (("admin", "listen"), config.admin.listen),
+        (("cluster", "listen"), config.cluster.listen),
     ]
     taken: dict[int, list[tuple[Name, str]]] = {}
     for name, address in listeners:
@@ -105,6 +108,23 @@ def contradictions(config: Config, endpoint_urls: Sequence[str]) -> Iterator[Fau
             if address.host == host or not address.host or not host:
                 yield name, f"port {address.port} is taken by {'.'.join(other)}; write another"
         taken.setdefault(address.port, []).append((name, address.host))
+
+
+def _faults_of_workers(config: Config) -> Iterator[Fault]:
+    """What several workers on one data directory cannot share."""
+    if config.server.workers_count == 1:
+        return
+    for (section, key), is_on in (
+        (("recording", "mode"), config.recording.mode != "off"),
+        (("dvr", "window_s"), config.dvr.window_s > 0),
+        (("cluster", "nats_url"), bool(config.cluster.nats_url.get_secret_value())),
+    ):
+        if is_on:
+            yield (
+                ("server", "workers"),
+                f"write 1, or leave {section}.{key} out: several workers cannot do it yet; on several machines, "
+                "run one server on each",
+            )
 
 
 def _faults_of_hook(hook: PublishHookConfig) -> Iterator[Fault]:
@@ -173,6 +193,29 @@ def _faults_of_moderation(moderation: ModerationConfig) -> Iterator[Fault]:
             yield ("moderation", "hash_lists"), f"there is no such file: {path}"
     if moderation.classifier not in ("", "nudenet") and _is_missing(moderation.classifier):
         yield ("moderation", "classifier"), "write nudenet, or the path of an ONNX file; there is no such file"
+
+
+def _faults_of_cluster(config: Config) -> Iterator[Fault]:
+    cluster = config.cluster
+    if not cluster.nats_url.get_secret_value():
+        return
+    if importlib.util.find_spec("nats") is None:
+        yield ("cluster", "nats_url"), "needs nats-py, which is not installed: pip install 'streamd[cluster]'"
+    if not config.keys.database_url.get_secret_value():
+        yield (
+            ("keys", "database_url"),
+            "write the PostgreSQL that all nodes of the cluster have; SQLite is one machine's",
+        )
+    if cluster.listen is None:
+        yield ("cluster", "listen"), "write the address at which other nodes fetch streams, such as 10.0.0.11:8082"
+    if not cluster.advertise:
+        yield ("cluster", "advertise"), "write the URL at which other nodes reach cluster.listen"
+    if not cluster.secret_file:
+        yield ("cluster", "secret_file"), "write the path of a file with a secret that all nodes have"
+    elif _is_missing(cluster.secret_file):
+        yield ("cluster", "secret_file"), "there is no such file"
+    if cluster.nats_credentials_file and _is_missing(cluster.nats_credentials_file):
+        yield ("cluster", "nats_credentials_file"), "there is no such file"
 
 
 def _is_this_machine(host: str) -> bool:

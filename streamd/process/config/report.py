@@ -54,12 +54,18 @@ def secrets_of(config: Config) -> list[str]:
     """Texts that must not be seen in any log."""
     database_url = config.keys.database_url.get_secret_value()
     password = _url_of(database_url).password if database_url else None
+    nats_urls = [url for each in config.cluster.nats_url.get_secret_value().split(",") if (url := each.strip())]
     hooks = [config.publish_hook.secret, config.playback.hook_secret, config.moderation.assistant_key]
     secrets = [config.admin.token, *hooks, *(e.secret for e in config.webhooks.endpoints)]
     asked = [config.publish_hook.url, config.playback.hook_url, config.playback.jwks_url]
     asked += [config.moderation.assistant_url, config.moderation.timestamp_url, *config.moderation.purge_urls]
     urls = [*asked, *(endpoint.url for endpoint in config.webhooks.endpoints), database_url]
-    texts = (*(secret.get_secret_value() for secret in secrets), password, *(t for url in urls for t in _said_in(url)))
+    passwords = [password, *(urlsplit(url).password for url in nats_urls)]
+    texts = (
+        *(secret.get_secret_value() for secret in secrets),
+        *passwords,
+        *(t for url in urls for t in _said_in(url)),
+    )
     return [text for text in texts if text]
 
 
@@ -107,6 +113,8 @@ def _toml_value(value: object) -> str:
 
 
 def _masked(secret: str) -> str:
+    if secret.count("://") > 1:
+        return ",".join(masked_url(each.strip()) for each in secret.split(","))
     if "://" in secret:
         return masked_url(secret)
     return MASK if secret else ""

@@ -6,6 +6,7 @@ Each setting is documented by the string under it; ``configs/streamd.toml`` is m
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from streamd.limits import (
     WEBHOOKS,
 )
 from streamd.process.config.values import (
+    WORKERS_MAX,
     Countries,
     DatabaseUrl,
     Endpoint,
@@ -35,7 +37,10 @@ from streamd.process.config.values import (
     Ladder,
     Listen,
     ListenAddress,
+    NatsUrl,
     Networks,
+    NodeName,
+    NodeUrl,
     OptionalListen,
     PublicUrl,
     ReceiverUrl,
@@ -44,6 +49,7 @@ from streamd.process.config.values import (
     StorageUrl,
     Token,
     WebhookSecret,
+    Workers,
 )
 from streamd.services.events.event import EventType
 from streamd.services.keys.records import PublishLimits
@@ -73,6 +79,16 @@ class ServerConfig(Section):
     data_dir: Annotated[str, Field(min_length=1)] = "~/.local/share/streamd"
     """Directory for the key database and the admin token; made with mode 0700. `~` is your home;
     a relative path starts at this file."""
+    workers: Workers = 1
+    """Processes that share the work of one server, on the same ports: a number, or `"auto"` for one a core. Each takes
+    broadcasters and viewers; a stream is packaged by one of them and served by all."""
+
+    @property
+    def workers_count(self) -> int:
+        """How many processes share the work; 1 for one that does it all."""
+        if isinstance(self.workers, int):
+            return self.workers
+        return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
 
 
 class RtmpConfig(Section):
@@ -344,6 +360,39 @@ class KeysConfig(Section):
 
     database_url: DatabaseUrl = SecretStr("")
     """`postgresql+asyncpg://user:password@host/database`. Empty: SQLite, in `data_dir/streamd.db`."""
+
+
+class ClusterConfig(Section):
+    """Many machines, one service; `docs/cluster.md` says how."""
+
+    nats_url: NatsUrl = SecretStr("")
+    """Servers of NATS with JetStream, such as `nats://10.0.0.2:4222`, several separated by commas; over it the nodes
+    know of each other. It needs `keys.database_url`, `secret_file`, `listen` and `advertise`, and
+    `pip install 'streamd[cluster]'`. Empty: one machine."""
+    nats_credentials_file: str = ""
+    """Credentials of NATS' user (`.creds`). Empty: none, or those in `nats_url`. A relative path starts at this
+    file."""
+    node: NodeName = ""
+    """Name of this node, of its own in the cluster. Empty: the machine's."""
+    region: Annotated[str, Field(max_length=64)] = ""
+    """Where it stands, for people."""
+    listen: OptionalListen = None
+    """Address for other nodes, which fetch streams there: `host:port`. Keep it off the internet."""
+    advertise: NodeUrl = ""
+    """URL at which they reach it, such as `http://10.0.0.11:8082`."""
+    secret_file: str = ""
+    """File with a secret of 16 bytes or more, the same for all nodes; the server alone should be able to read it. A
+    relative path starts at this file."""
+    lease_s: Annotated[float, Field(ge=2, le=60)] = 6
+    """Seconds after which a node that is not heard of is gone, and its streams may go on elsewhere. The same for all
+    nodes."""
+    role: Literal["all", "origin", "edge"] = "all"
+    """`all`; `origin`, which serves viewers of its own streams alone; or `edge`, which takes no publishers."""
+    on_isolation: Literal["keep", "stop"] = "keep"
+    """What a node does that cannot read the database for `isolation_s`, and may have missed a takedown: `keep` serves
+    on, `stop` does not."""
+    isolation_s: Annotated[float, Field(ge=5, le=86_400)] = 30
+    """Seconds until then."""
 
 
 class ObsConfig(Section):
@@ -647,6 +696,7 @@ class Config(Section):
     playback: PlaybackConfig = PlaybackConfig()
     moderation: ModerationConfig = ModerationConfig()
     keys: KeysConfig = KeysConfig()
+    cluster: ClusterConfig = ClusterConfig()
     obs: ObsConfig = ObsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
     publish_hook: PublishHookConfig = PublishHookConfig()
@@ -725,6 +775,8 @@ PATHS = [
     ("recording", "dir"),
     ("storage", "secret_access_key_file"),
     ("playback", "geoip_file"),
+    ("cluster", "nats_credentials_file"),
+    ("cluster", "secret_file"),
     ("secrets", "key_file"),
     *((s, k) for s in ("rtmp", "http") for k in ("tls_cert", "tls_key")),
 ]

@@ -20,6 +20,8 @@ from streamd.services.obs.ladder import RUNGS_MAX, Rung
 from streamd.services.playback.claims import is_host_pattern
 from streamd.services.storage.place import Place, keep_local_days
 
+# A process of some 100 MB each; larger machines are better divided, by containers for one.
+WORKERS_MAX = 64
 # Standard Webhooks 1.0.0, "Signature scheme": at least 192 bits, at most 512.
 WEBHOOK_SECRET_BYTES = range(24, 65)
 
@@ -58,12 +60,56 @@ def _parse_optional_listen(value: object) -> ListenAddress | None:
     return None if value is None or value == "" else _parse_listen(value)
 
 
+def _parse_workers(value: object) -> object:
+    """A number as the environment has it; all else as it is."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,4}", value) else value
+
+
+def _check_workers(value: int | str) -> int | str:
+    if value != "auto" and not (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= WORKERS_MAX):
+        raise ValueError(f'write a number from 1 to {WORKERS_MAX}, or "auto" for one worker a core')
+    return value
+
+
 def _check_public_url(value: str) -> str:
     url = urlsplit(value)
     is_whole = url.scheme in ("http", "https") and url.hostname and _check_port(url) and not re.search(r"\s", value)
     if value and (not is_whole or url.query or url.fragment or "@" in value):
         raise ValueError('write the address that viewers use, for example "https://live.example.org"')
     return value.rstrip("/")
+
+
+def _check_nats_url(value: SecretStr) -> SecretStr:
+    for url in filter(None, (each.strip() for each in value.get_secret_value().split(","))):
+        parts = _split_url(url)
+        if parts is None or parts.scheme not in ("nats", "tls") or not parts.hostname:
+            raise ValueError("write nats://host:port or tls://host:port, several separated by commas")
+    return value
+
+
+def _check_node_name(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+        raise ValueError("write up to 63 small letters, digits and -, as in a host's name")
+    return value
+
+
+def _check_node_url(value: str) -> str:
+    parts = _split_url(value) if value else None
+    if value and (
+        parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query
+    ):
+        raise ValueError("write http://host:port, where the other nodes reach cluster.listen")
+    return value
+
+
+def _split_url(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        # Reading it finds one that is none.
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def _check_database_url(value: SecretStr) -> SecretStr:
@@ -214,6 +260,10 @@ OptionalListen = Annotated[
     BeforeValidator(_parse_optional_listen),
     PlainSerializer(lambda value: "" if value is None else str(value)),
 ]
+Workers = Annotated[int | str, BeforeValidator(_parse_workers), AfterValidator(_check_workers)]
+NatsUrl = Annotated[SecretStr, AfterValidator(_check_nats_url)]
+NodeName = Annotated[str, AfterValidator(_check_node_name)]
+NodeUrl = Annotated[str, AfterValidator(_check_node_url)]
 PublicUrl = Annotated[str, AfterValidator(_check_public_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
 Token = Annotated[SecretStr, AfterValidator(_check_token)]

@@ -9,6 +9,7 @@ from streamd.errors import DataDirError
 from streamd.process.data_dir import find_server
 from streamd.process.doctor.buckets import check_storage
 from streamd.process.doctor.certificates import check_certificates
+from streamd.process.doctor.cluster import check_cluster
 from streamd.process.doctor.data_directory import check_data_directory
 from streamd.process.doctor.installation import check_compiled, check_demuxer, check_player
 from streamd.process.doctor.machine import check_clock, check_open_files
@@ -39,6 +40,7 @@ def examine(config: Config, now: datetime) -> Iterator[CheckResult]:
         server = None  # the check of the directory says why
     yield from check_data_directory(config.data_dir)
     yield check_database(config.database_url)
+    yield from check_cluster(config)
     yield from check_recordings(config)
     yield from check_ports(config, server)
     yield from check_certificates(config, now)

@@ -411,6 +411,10 @@ class KvDirectory:
         """All channels that are live, as they were heard last."""
         return [known.entry for known in self._known.values() if self.tenure(known.entry) is Tenure.LIVE]
 
+    def entries(self) -> Iterable[StreamEntry]:
+        """All channels that are known, also those that have ended."""
+        return [known.entry for known in self._known.values()]
+
     def tenure(self, entry: StreamEntry) -> Tenure:
         """How a channel is owned now: one whose owner is gone is left, and one that is left ends with time."""
         if entry.tenure is Tenure.ENDED:
@@ -545,8 +549,7 @@ class KvDirectory:
         found = decode_node(entry.node, kept.value) if kept is not None else None
         if kept is None or found is None or found.session != entry.session:
             return True
-        gone = self._gone.get(entry.session)
-        if gone is None or gone.revision != kept.revision:
+        if kept.revision != self._last_revision_of(entry):
             # It was renewed, and that is on the way.
             self._note_node(entry.node, kept)
             return False
@@ -555,6 +558,13 @@ class KvDirectory:
         except ConflictError:
             return False
         return True
+
+    def _last_revision_of(self, entry: StreamEntry) -> int:
+        """The revision at which a process was heard last; 0 where it never was."""
+        heard, gone = self._heard.get(entry.node), self._gone.get(entry.session)
+        if heard is not None and heard.entry.session == entry.session:
+            return heard.revision
+        return gone.revision if gone is not None else 0
 
     async def _wait_for_end_of_lease(self, entry: StreamEntry) -> None:
         """Wait for an owner that does not answer: it is renewed, or its lease runs out.
@@ -603,6 +613,24 @@ class KvDirectory:
                 changed_ms=self._now_ms(),
             ),
         )
+
+    async def disown(self, name: str) -> None:
+        """Give a channel back that stands under this node's name without being its own: a claim that had no answer.
+
+        Raises:
+            ClusterUnavailableError: It could not be written.
+        """
+        kept = await self._streams.get(name)
+        entry = decode_stream(name, kept.value) if kept is not None else None
+        if kept is None or entry is None or entry.session != self.me.session or entry.tenure is not Tenure.LIVE:
+            return
+        if name in self._owned:
+            return
+        tenure = Tenure.LEFT if entry.record is not None else Tenure.ENDED
+        with contextlib.suppress(ConflictError):
+            await self._streams.update(
+                name, encode(replace(entry, tenure=tenure, changed_ms=self._now_ms())), kept.revision
+            )
 
     async def settle(self) -> None:
         """Wait until what was given back is written, as far as it can be."""

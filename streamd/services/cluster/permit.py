@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DATABASE_POLL_S = 5.0
 # A reading that fails once is tried again before what the last one said is old.
 READ_GOOD_S = 2 * DATABASE_POLL_S
+# A node whose lease runs out goes on for so long, in which it reads the database; whoever waits for the end of a lease
+# waits so much longer. So viewers of a node that loses NATS see nothing of it.
+GRACE_S = 0.5
 
 
 class Standing(enum.StrEnum):
@@ -65,9 +68,20 @@ class Permit:
         return self._clock.monotonic() < self._leased_until
 
     @property
+    def leased_until(self) -> float:
+        """Loop time at which the lease ends, or has ended."""
+        return self._leased_until
+
+    @property
     def has_missed(self) -> bool:
         """Whether something may have been told that this node has not heard: the database is to be read."""
-        return self._read_at < self._missed_at
+        return self._has_missed(self._clock.monotonic())
+
+    def _has_missed(self, now: float) -> bool:
+        if self._read_at < self._missed_at:
+            return True
+        # From the end of the lease on nobody waits for this node.
+        return now >= self._leased_until and self._read_at < self._leased_until
 
     def begin_try(self) -> float:
         """Note that the lease is to be renewed, and the database to be read where that is due.
@@ -132,12 +146,12 @@ class Permit:
     def standing(self) -> Standing:
         """By what right this node serves now."""
         now = self._clock.monotonic()
-        if now < self._leased_until and not self.has_missed:
+        if now < self._leased_until + GRACE_S and self._read_at >= self._missed_at:
             return Standing.LEASED
         if self._was_stopped(now):
             return Standing.NONE
         since_read = now - self._read_at
-        if not self.has_missed and since_read < READ_GOOD_S:
+        if not self._has_missed(now) and since_read < READ_GOOD_S:
             return Standing.DATABASE
         if self._keeps_on or since_read < self._isolation_s:
             return Standing.ALONE
@@ -146,9 +160,7 @@ class Permit:
     @property
     def may_serve(self) -> bool:
         """Whether anything may be shown; asked with every request."""
-        return (
-            self._clock.monotonic() < self._leased_until and not self.has_missed
-        ) or self.standing is not Standing.NONE
+        return self.standing is not Standing.NONE
 
     def _was_stopped(self, now: float) -> bool:
         """Whether no try has come to its end for so long that the process was stopped, or its loop hangs."""

@@ -170,6 +170,11 @@ class RemoteChannel:
 
     # -- what doors see -------------------------------------------------------------------------
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether its first state is still to come."""
+        return self.presentation is None and self.is_live
+
     def note_viewer(self, source: str, user_agent: str) -> None:
         """Note a request for a media playlist."""
         self._viewers.note(source, user_agent, self._clock.monotonic())

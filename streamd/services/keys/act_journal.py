@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 RESERVED_BYTES = 64 * 1024
 
 
-class ActKind(StrEnum):
+class KeyActKind(StrEnum):
     """The kind of an act."""
 
     REVOCATION = "revocation"
@@ -40,10 +40,10 @@ class ActKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class KeyAct:
     """A revocation or a suspension, as it is to be written."""
 
-    kind: ActKind
+    kind: KeyActKind
     subject: str
     """Id of the key, or name of the user."""
     at: datetime
@@ -56,7 +56,7 @@ class Act:
     """Names of the streams that it closed."""
 
     @property
-    def place(self) -> tuple[ActKind, str]:
+    def place(self) -> tuple[KeyActKind, str]:
         """By which it is found; a second act on the same subject is the same."""
         return self.kind, self.subject
 
@@ -137,7 +137,7 @@ class Journal(Generic[_Act]):
             self._used_bytes = len(data)
 
 
-class ActJournal(Journal[Act]):
+class ActJournal(Journal[KeyAct]):
     """The file of the revocations and suspensions that wait.
 
     Args:
@@ -145,4 +145,4 @@ class ActJournal(Journal[Act]):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, Act, RESERVED_BYTES)
+        super().__init__(path, KeyAct, RESERVED_BYTES)

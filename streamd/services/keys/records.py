@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from streamd.services.keys.stream_key import StreamKey
@@ -128,6 +129,8 @@ class RevokeResult:
     """Why, as it was said the first time."""
     unwritten: str = ""
     """The facts that the store does not have yet, the reason, and the consequence; empty where it has all."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """What became of it at the nodes of a cluster; empty for a server that is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,8 @@ class SuspendResult:
     """The user as the store has them; None where it could not be written."""
     unwritten: str = ""
     """As of ``RevokeResult``."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Likewise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from streamd.services.audit.records import EVERYTHING, Actor, AuditEntry, AuditF
 from streamd.services.events.event import EventSink, EventType, rfc3339, unheard
 from streamd.services.keys.act_journal import ActJournal
 from streamd.services.keys.admission import Denial
+from streamd.services.keys.announce import Announce, alone
 from streamd.services.keys.importer import KeyImporter
 from streamd.services.keys.key_events import key_event, user_event
 from streamd.services.keys.key_store import KeyStore
@@ -86,6 +87,8 @@ class KeyService:
         self.importer = KeyImporter(store.imports, clock, verifier)
         self.takedowns = Takedowns(store, clock, verifier.admissions, tell=tell, journal=journal)
         """The revocations and suspensions, and those that wait to be written."""
+        self.announce: Announce = alone
+        """Tells the other nodes of a cluster of revocations and suspensions."""
         self._acts: set[asyncio.Task[Any]] = set()
         self._revocations: dict[str, asyncio.Task[RevokeResult]] = {}
 
@@ -232,7 +235,7 @@ class KeyService:
         reason = checked_reason(reason)
         task = self._revocations.get(checked_key_id(key_id))
         if task is None:
-            task = self._begin(self.takedowns.revoke(key_id, reason=reason, by=by))
+            task = self._begin(self._revoke(key_id, reason, by))
             self._revocations[key_id] = task
             task.add_done_callback(lambda _: self._revocations.pop(key_id))
         return await asyncio.shield(task)
@@ -287,7 +290,7 @@ class KeyService:
             UserNotFoundError: There is none of this name.
             StoreUnavailableError: It could not be written, and this process has no journal.
         """
-        return await self._act(self.takedowns.suspend(checked_user_name(name), reason=checked_reason(reason), by=by))
+        return await self._act(self._suspend(checked_user_name(name), checked_reason(reason), by))
 
     async def restore(self, name: str, *, by: Actor, reason: str = "") -> UserRecord:
         """End a user's suspension; the user's keys work again, so far as they are active.
@@ -393,7 +396,10 @@ class KeyService:
         )
         self._verifier.admissions.move_expiry(old)
         self._verifier.remember(new.key_id, secret_hash)
-        closed = await self._end_revoked(old, by) if old.revoked_at is not None else ()
+        closed: tuple[str, ...] = ()
+        if old.revoked_at is not None:
+            closed = await self._end_revoked(old, by)
+            await self.announce("revoke", key_id, True)
         log.info("key.rotated", extra={"key_id": key_id, "new_key_id": new.key_id, "by": by.name})
         works_until = old.revoked_at or old.expires_at
         self._tell(
@@ -407,6 +413,14 @@ class KeyService:
             )
         )
         return RotatedKey(new, stream_key, replaced=old, closed=closed)
+
+    async def _revoke(self, key_id: str, reason: str, by: Actor) -> RevokeResult:
+        done = await self.takedowns.revoke(key_id, reason=reason, by=by)
+        return replace(done, nodes=await self.announce("revoke", key_id, not done.unwritten))
+
+    async def _suspend(self, name: str, reason: str, by: Actor) -> SuspendResult:
+        done = await self.takedowns.suspend(name, reason=reason, by=by)
+        return replace(done, nodes=await self.announce("suspend", name, not done.unwritten))
 
     async def _end_revoked(self, record: KeyRecord, by: Actor) -> tuple[str, ...]:
         """Close the streams of a key that was rotated away; return their names."""
@@ -425,6 +439,7 @@ class KeyService:
         user = await self._store.restore_user(name, reason=reason, now=self._clock.now(), by=by)
         await self.takedowns.forget_suspension(name)
         was_suspended = self._verifier.admissions.restore(name)
+        await self.announce("reload", name, True)
         log.info("user.restored", extra={"user": name, "by": by.name})
         if was_suspended:
             at = self._clock.now()
@@ -441,7 +456,7 @@ class KeyService:
         return DeleteResult(key_id, (key_id,), revoked.closed)
 
     async def _delete_user(self, name: str, reason: str, by: Actor) -> DeleteResult:
-        suspended = await self.takedowns.suspend(name, reason=reason, by=by)
+        suspended = await self._suspend(name, reason, by)
         if suspended.unwritten:
             raise StoreUnavailableError(f"the user is not deleted, but suspended: {suspended.unwritten}")
         deleted = await self._store.delete_user(name, reason=reason, now=self._clock.now(), by=by)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from streamd.errors import KeyNotFoundError, StoreUnavailableError, UserNotFoundError
 from streamd.services.audit.records import Actor, AuditEntry
 from streamd.services.events.event import EventType
-from streamd.services.keys.act_journal import Act, ActKind
+from streamd.services.keys.act_journal import KeyAct, KeyActKind
 from streamd.services.keys.key_events import key_event, user_event
 from streamd.services.keys.records import KeyRecord, RevokeResult, SuspendResult, UserRecord, UserState
 
@@ -47,7 +47,7 @@ _Written = TypeVar("_Written")
 class _Waiting:
     """An act that the store does not have yet."""
 
-    act: Act
+    act: KeyAct
     why: str = ""
     """Why it could not be written."""
     is_kept: bool = False
@@ -74,8 +74,8 @@ class Takedowns:
         self._admissions = admissions
         self._tell = tell
         self._journal = journal
-        self._waiting: dict[tuple[ActKind, str], _Waiting] = {}
-        self._attempts: dict[tuple[ActKind, str], asyncio.Task[Any]] = {}
+        self._waiting: dict[tuple[KeyActKind, str], _Waiting] = {}
+        self._attempts: dict[tuple[KeyActKind, str], asyncio.Task[Any]] = {}
         self._noting: set[asyncio.Task[str]] = set()
 
     def __len__(self) -> int:
@@ -102,7 +102,9 @@ class Takedowns:
             KeyNotFoundError: There is none with this id.
             StoreUnavailableError: It could not be written, and there is no journal.
         """
-        act = await self._take_down(Act(ActKind.REVOCATION, key_id, self._clock.now(), by.name, by.address, reason))
+        act = await self._take_down(
+            KeyAct(KeyActKind.REVOCATION, key_id, self._clock.now(), by.name, by.address, reason)
+        )
         record = await self._attempt(act, self._write_revocation)
         if record is None:
             return RevokeResult(key_id, act.at, act.closed, act.reason, self._told(act))
@@ -116,7 +118,7 @@ class Takedowns:
             UserNotFoundError: There is none of this name.
             StoreUnavailableError: It could not be written, and there is no journal.
         """
-        act = await self._take_down(Act(ActKind.SUSPENSION, name, self._clock.now(), by.name, by.address, reason))
+        act = await self._take_down(KeyAct(KeyActKind.SUSPENSION, name, self._clock.now(), by.name, by.address, reason))
         written = await self._attempt(act, self._write_suspension)
         if written is None:
             return SuspendResult(name, act.at, act.reason, act.closed, unwritten=self._told(act))
@@ -126,12 +128,12 @@ class Takedowns:
 
     async def settle(self, user: str) -> None:
         """Wait for a suspension that is being written: its end must not overtake it."""
-        if (attempt := self._attempts.get((ActKind.SUSPENSION, user))) is not None:
+        if (attempt := self._attempts.get((KeyActKind.SUSPENSION, user))) is not None:
             await asyncio.wait({attempt})
 
     async def forget_suspension(self, user: str) -> None:
         """Take note that a user's suspension has ended in the store: one that waits is not written any more."""
-        await self._done(ActKind.SUSPENSION, user)
+        await self._done(KeyActKind.SUSPENSION, user)
 
     async def note(self, entries: Collection[AuditEntry]) -> str:
         """Write audit rows of what was done, now or as soon as the store can.
@@ -148,7 +150,7 @@ class Takedowns:
 
     def key_within(self, record: KeyRecord) -> KeyRecord:
         """The record of a key, with a revocation that waits to be written."""
-        waiting = self._waiting.get((ActKind.REVOCATION, record.key_id))
+        waiting = self._waiting.get((KeyActKind.REVOCATION, record.key_id))
         if waiting is None or record.revoked_at is not None:
             return record
         act = waiting.act
@@ -158,7 +160,7 @@ class Takedowns:
 
     def user_within(self, record: UserRecord) -> UserRecord:
         """The record of a user, with a suspension that waits to be written."""
-        waiting = self._waiting.get((ActKind.SUSPENSION, record.name))
+        waiting = self._waiting.get((KeyActKind.SUSPENSION, record.name))
         if waiting is None or record.suspended_at is not None:
             return record
         act = waiting.act
@@ -175,7 +177,7 @@ class Takedowns:
             if act.place in self._attempts:
                 continue
             task: asyncio.Task[Any]
-            if act.kind is ActKind.REVOCATION:
+            if act.kind is KeyActKind.REVOCATION:
                 task = self._begin(act, self._write_revocation)
             else:
                 task = self._begin(act, self._write_suspension)
@@ -197,7 +199,7 @@ class Takedowns:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    async def _take_down(self, act: Act) -> Act:
+    async def _take_down(self, act: KeyAct) -> KeyAct:
         """Step 1 of the module's order; of an act that waits already, time and reason stay."""
         waiting = self._waiting.get(act.place)
         if waiting is not None:
@@ -208,12 +210,12 @@ class Takedowns:
             waiting.act = act
         return act
 
-    async def _condemn(self, act: Act) -> list[str]:
-        if act.kind is ActKind.REVOCATION:
+    async def _condemn(self, act: KeyAct) -> list[str]:
+        if act.kind is KeyActKind.REVOCATION:
             return await self._admissions.condemn_key(act.subject)
         return await self._admissions.condemn_user(act.subject)
 
-    def _begin(self, act: Act, write: Callable[[Act], Coroutine[Any, Any, _Written]]) -> asyncio.Task[_Written]:
+    def _begin(self, act: KeyAct, write: Callable[[KeyAct], Coroutine[Any, Any, _Written]]) -> asyncio.Task[_Written]:
         """Step 2, which goes on if its caller leaves; one that is under way already is joined."""
         task: asyncio.Task[_Written] | None = self._attempts.get(act.place)
         if task is None:
@@ -221,7 +223,7 @@ class Takedowns:
             task.add_done_callback(lambda done: self._end_attempt(act.place, done))
         return task
 
-    async def _attempt(self, act: Act, write: Callable[[Act], Coroutine[Any, Any, _Written]]) -> _Written | None:
+    async def _attempt(self, act: KeyAct, write: Callable[[KeyAct], Coroutine[Any, Any, _Written]]) -> _Written | None:
         """Step 2, for as long as an operator waits; returns None where the act waits from now on."""
         task = self._begin(act, write)
         await asyncio.wait({task}, timeout=STORE_WAIT_S if self._journal is not None else None)
@@ -249,13 +251,13 @@ class Takedowns:
             return str(exc)
         return ""
 
-    def _end_attempt(self, place: tuple[ActKind, str], task: asyncio.Task[Any]) -> None:
+    def _end_attempt(self, place: tuple[KeyActKind, str], task: asyncio.Task[Any]) -> None:
         del self._attempts[place]
         if not task.cancelled():
             # Read here for those whose caller has left.
             task.exception()
 
-    async def _wait_for_store(self, act: Act, why: str) -> None:
+    async def _wait_for_store(self, act: KeyAct, why: str) -> None:
         waiting = self._waiting.setdefault(act.place, _Waiting(act))
         waiting.why = why
         log.warning(
@@ -266,21 +268,21 @@ class Takedowns:
         for each in self._waiting.values():
             each.is_kept = is_kept
 
-    def _told(self, act: Act) -> str:
+    def _told(self, act: KeyAct) -> str:
         """The words for an operator about an act that waits."""
         waiting = self._waiting.get(act.place)
         if waiting is None:
             # It was written while its journal was.
             return ""
-        what = "revocation" if act.kind is ActKind.REVOCATION else "suspension"
-        whom = "key" if act.kind is ActKind.REVOCATION else "user"
+        what = "revocation" if act.kind is KeyActKind.REVOCATION else "suspension"
+        whom = "key" if act.kind is KeyActKind.REVOCATION else "user"
         after = "also after a restart" if waiting.is_kept else "a restart before that forgets it"
         return (
             f"the {what} is not in the key store yet: {waiting.why}. This server refuses the {whom} and goes on trying "
             f"to write it, {after}; other servers on the same database learn of it from there"
         )
 
-    async def _write_revocation(self, act: Act) -> KeyRecord:
+    async def _write_revocation(self, act: KeyAct) -> KeyRecord:
         record = await self._store.revoke_key(
             act.subject, reason=act.reason, now=act.at, by=Actor(act.actor, act.address), closed=act.closed
         )
@@ -295,7 +297,7 @@ class Takedowns:
             )
         return record
 
-    async def _write_suspension(self, act: Act) -> tuple[UserRecord, tuple[str, ...]]:
+    async def _write_suspension(self, act: KeyAct) -> tuple[UserRecord, tuple[str, ...]]:
         """Write it; returns the user, and the names of all streams that it closed."""
         by = Actor(act.actor, act.address)
         user, key_ids = await self._store.suspend_user(
@@ -311,9 +313,9 @@ class Takedowns:
             )
         return user, closed
 
-    async def _done(self, kind: ActKind, subject: str) -> None:
+    async def _done(self, kind: KeyActKind, subject: str) -> None:
         """Step 3."""
-        if kind is ActKind.REVOCATION:
+        if kind is KeyActKind.REVOCATION:
             self._admissions.release_key(subject)
         else:
             self._admissions.release_user(subject)

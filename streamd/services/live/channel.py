@@ -37,6 +37,10 @@ class Channel(Protocol):
         """The viewers' choice; None while there is no media to fetch."""
 
     @property
+    def is_opening(self) -> bool:
+        """Whether its presentation is on the way from another node: requests wait for it."""
+
+    @property
     def waiters(self) -> Waiters:
         """The requests that wait for more; only a channel whose presentation names coming parts has them."""
 

@@ -54,6 +54,11 @@ class LiveChannel:
         return self._hls.presentation if self._hls is not None else None
 
     @property
+    def is_opening(self) -> bool:
+        """It is here."""
+        return False
+
+    @property
     def waiters(self) -> Waiters:
         """The requests that wait for more."""
         assert self._hls is not None, "asked of a channel that has a presentation"

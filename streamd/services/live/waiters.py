@@ -144,6 +144,11 @@ class Waiters:
         """Whether one more request may wait."""
         return self.budget.waiting < self.budget.waiting_requests_max
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any request waits."""
+        return bool(self._by_awaited)
+
     def subscribe(self, awaited: Awaited, on_wake: Callable[[Memo], None], source: str = "") -> Subscription:
         """Call ``on_wake`` once, when ``awaited`` is there or the stream has ended.
 

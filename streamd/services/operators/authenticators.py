@@ -31,7 +31,7 @@ class Authenticators:
     """Sets them up, and looks at their codes.
 
     Args:
-        store: Where their secrets are.
+        store: The store that has their secrets.
         clock: Wall time says which code is right, loop time how often a wrong one was tried.
         roster: The operators whose tokens work.
         put: Takes an operator who was changed.
@@ -47,7 +47,7 @@ class Authenticators:
         self._enrolments: dict[str, tuple[bytes, float]] = {}
 
     async def take(self, name: str, code: str) -> None:
-        """Take a code, once; of whoever has no authenticator, none is asked.
+        """Take a code, once; an operator without an authenticator is asked for none.
 
         Args:
             name: Whose.
@@ -110,7 +110,7 @@ class Authenticators:
             name: The operator.
             by: The actor.
             code: Proves the operator, where it is they who do it; None for an admin, when a telephone is lost.
-            reason: Why, in the actor's words.
+            reason: The reason, in the actor's words.
 
         Raises:
             CodeRefusedError: It is not right, or was used before.

@@ -31,7 +31,7 @@ class CodeTries:
         """Seconds until a code of this operator is looked at; 0 for at once.
 
         Args:
-            name: Whose code.
+            name: The operator whose code it is.
             now: Loop time, seconds.
         """
         missing_s = self._full_at.get(name, now) - now

@@ -111,7 +111,7 @@ class OperatorStore:
         Args:
             name: The operator.
             change: ``role`` or ``expires_at`` or both, with their new values.
-            reason: Why, in the words of whoever does it.
+            reason: The reason, in the words of the person who does it.
             now: Wall time.
             by: The actor.
 
@@ -173,9 +173,9 @@ class OperatorStore:
 
         Args:
             name: The operator.
-            secret: What their authenticator has; None for none.
+            secret: The secret in their authenticator; None for none.
             step: The step of the code that proved it, which is not taken again.
-            reason: Why, in the words of whoever does it.
+            reason: The reason, in the words of the person who does it.
             now: Wall time.
             by: The actor.
 

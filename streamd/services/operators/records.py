@@ -1,4 +1,4 @@
-"""What is known of operators."""
+"""Records of operators."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OperatorRecord:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What an operator is recognised by; it stays within this room."""
+    """The secrets that an operator is recognised by; they stay within this room."""
 
     record: OperatorRecord
     secret_hash: bytes = field(repr=False)
@@ -80,4 +80,4 @@ class RevokedOperator:
 
     record: OperatorRecord
     unwritten: str = ""
-    """What the store does not have yet, the reason, and the consequence; empty where it has all."""
+    """The change that the store does not have yet, the reason, and the consequence; empty where it has all."""

@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Role(StrEnum):
-    """What an operator is there for."""
+    """The task of an operator, which says what they may call."""
 
     ADMIN = "admin"
     """All, and the operators."""
@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 
 class Right(StrEnum):
-    """What a call needs."""
+    """The right that a call needs."""
 
     READ = "read"
     """To see streams, users, recordings, figures and the audit log."""

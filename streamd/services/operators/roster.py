@@ -60,7 +60,7 @@ class Roster:
         self._condemned.discard(name)
 
     def credentials_of(self, name: str) -> Credentials | None:
-        """What an operator whose token works is recognised by."""
+        """The credentials of an operator whose token works; None of any other."""
         return self._living(self._by_name.get(name))
 
     def tokens(self) -> frozenset[str]:
@@ -73,7 +73,7 @@ class Roster:
         return None if credentials is None else credentials.record
 
     def find(self, shown: str) -> OperatorRecord | None:
-        """Who shows a token.
+        """Find the operator who shows a token.
 
         Args:
             shown: As it came.

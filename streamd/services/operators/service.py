@@ -202,7 +202,7 @@ class OperatorService:
             name: The operator.
             change: ``role`` or ``expires_at`` or both, with their new values.
             by: The actor.
-            reason: Why, in the actor's words.
+            reason: The reason, in the actor's words.
 
         Raises:
             OperatorNotFoundError: There is none of this name.
@@ -255,7 +255,7 @@ class OperatorService:
 
         Args:
             by: The holder; root, who has no authenticator, is let in by the token alone.
-            code: Of their authenticator; empty for none.
+            code: The code of their authenticator; empty for none.
 
         Raises:
             CodeRefusedError: A code is wanted; or this one is not right, or was used before.

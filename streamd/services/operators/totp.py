@@ -37,7 +37,7 @@ def code_of(secret: bytes, step: int) -> str:
     """The code of a step.
 
     Args:
-        secret: What is shared.
+        secret: The secret that server and authenticator share.
         step: Number of the step since 1970, RFC 6238's T.
     """
     digest = hmac.digest(secret, step.to_bytes(8, "big"), hashlib.sha1)
@@ -51,7 +51,7 @@ def step_of(secret: bytes, code: str, now: datetime, *, after: int = 0) -> int |
     """The step that a code is of.
 
     Args:
-        secret: What is shared.
+        secret: The secret that server and authenticator share.
         code: As it was typed; blanks in it do not count.
         now: Wall time.
         after: The last step of which a code was taken. RFC 6238 5.2: "The verifier MUST NOT accept the second attempt

@@ -1,1 +1,1 @@
-"""Who may watch: policies, tokens and their keys, tickets, and what ends them."""
+"""The right to watch: policies, tokens and their keys, tickets, and what ends them."""

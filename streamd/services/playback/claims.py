@@ -72,15 +72,15 @@ class Claims:
     issued_at: float = 0.0
     """Unix time, seconds (``iat``); where it is left out, ``nbf``, or 0."""
     audience: Audience = Audience.VIDEO
-    """What it is for (``aud``)."""
+    """The media that the token opens (``aud``)."""
     jti: str = ""
-    """Its id."""
+    """The token's id."""
     uid: str = ""
-    """Who watches with it."""
+    """The viewer, in the words of the token's issuer."""
     viewers_max: int = 0
     """Viewers at once of this ``uid``, or else of this token (``max``); 0: no bound."""
     networks: tuple[Network, ...] = ()
-    """From where it is good (``ip``); none: from everywhere."""
+    """Networks in which it is good (``ip``); none: everywhere."""
     countries: frozenset[str] = frozenset()
     """Likewise (``cc``), capital letters."""
     referrers: tuple[str, ...] = ()
@@ -112,9 +112,9 @@ def read_claims(payload: dict[str, Any], *, issuer: str = "", audience: str = ""
 
     Args:
         payload: As ``read_object`` gives it.
-        issuer: What ``iss`` has to be; empty: anything, or nothing.
-        audience: What has to be among ``aud``; empty: nothing. The letters v, t, s and c in ``aud`` say what the token
-            is for; without one of them it is for video.
+        issuer: The ``iss`` that a token needs; empty: any, or none.
+        audience: A word that ``aud`` has to contain; empty: none. The letters v, t, s and c in ``aud`` say which media
+            the token opens; without one of them it opens video.
 
     Raises:
         PlaybackRefusedError: A claim is missing or has the wrong form, or is of another issuer or for another audience.

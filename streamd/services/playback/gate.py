@@ -52,19 +52,19 @@ class PlaybackGate:
 
     Args:
         clock: For all times.
-        options: What of the configuration it goes by.
+        options: The settings that it goes by.
         countries: Tells the country of an address.
         count: Told the word of each refusal, for metrics.
 
     Attributes:
         options: As given, or those of the last ``configure``.
-        policies: Which channels are locked, and how.
-        revocations: What was withdrawn.
-        tokens: What a token opens.
+        policies: The channels that are locked, and how.
+        revocations: The tokens, viewers, keys and channels that were withdrawn.
+        tokens: Says what a token opens.
         keys: The keys of tokens.
         words: The words in the names of locked channels' media.
         viewings: The tickets in use.
-        view_blocks: What is kept from viewers in some countries or networks.
+        view_blocks: The channels and recordings that are kept from viewers in some countries or networks.
         is_blocking: Something is kept from some viewers, whatever they show.
         is_open: Nothing is locked, and nothing blocked.
     """
@@ -152,8 +152,8 @@ class PlaybackGate:
         """Keep something from viewers; a viewer who follows it there is cut when this returns.
 
         Args:
-            block: What, and from whom.
-            act: What is to be named to undo it.
+            block: The thing that is kept, and the viewers that it is kept from.
+            act: The name under which it is undone.
             tells: The doors look at once; without, ``tell_blocked`` has them look, after many of these.
         """
         self.view_blocks.add(block, act)
@@ -224,9 +224,9 @@ class PlaybackGate:
         Args:
             subject: The channel or recording.
             text: The ticket.
-            wanted: What is asked for, an ``Audience`` or the number of one.
+            wanted: The kind of media that is asked for, an ``Audience`` or the number of one.
             visitor_address: IP address of the viewer.
-            user_agent: What their player calls itself.
+            user_agent: The name that their player gives itself.
             watches: The request shows that they watch: for a playlist or a stream, not for media of which a cache may
                 answer any.
             owner: The channel that a recording is of.
@@ -257,7 +257,7 @@ class PlaybackGate:
         """A ticket for the recording of the channel that a viewing is of, for as long as a player needs for one file.
 
         Args:
-            viewing: Of the channel.
+            viewing: The viewing of the channel.
             recording: The id of a recording for which nothing else is decided than for its channel.
         """
         until = int(self._clock.now().timestamp() + LENT_S)
@@ -304,8 +304,8 @@ class PlaybackGate:
         Args:
             subject: The channel or recording.
             token: As it was sent; empty for none.
-            wanted: What is asked for; pictures are seen by nobody who counts as watching.
-            visitor: Who asks.
+            wanted: The kind of media that is asked for; pictures are seen by nobody who counts as watching.
+            visitor: The viewer who asks.
             owner: The channel that a recording is of.
             is_piece: It is for a piece of a file, as a player asks for many with the same token: they are one viewing.
 
@@ -347,14 +347,14 @@ class PlaybackGate:
         """Let a viewer in on another's word: a password, or the operator's hook.
 
         Args:
-            key: Whose word; ``PASSWORD_KEY`` or ``HOOK_KEY`` of the grounds.
+            key: Names whose word it is; ``PASSWORD_KEY`` or ``HOOK_KEY`` of the grounds.
             subject: The channel or recording.
-            visitor: Who asks.
+            visitor: The viewer who asks.
             owner: The channel that a recording is of.
-            password_hash: Of the password that was typed.
-            shown: What the hook was shown of the viewer: its word is for whoever shows that, or comes from there.
-            viewers_max: How many of them may watch at once; 0: no bound.
-            ttl_s: For how long, seconds; None: as long as a ticket is good.
+            password_hash: The hash of the password that was typed.
+            shown: The facts of the viewer that the hook was shown: its word holds where they are the same.
+            viewers_max: The most of them that may watch at once; 0: no bound.
+            ttl_s: Seconds that it holds; None: as long as a ticket is good.
             is_piece: As of ``admit``.
             counts: They are about to watch; not where they ask for a picture.
 

@@ -1,4 +1,4 @@
-"""What of ``[playback]`` the gate goes by."""
+"""The settings of ``[playback]`` that the gate goes by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamd.services.playback.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """What of ``[playback]`` the gate goes by."""
+    """The settings of ``[playback]`` that the gate goes by."""
 
     policy: Policy = Policy.PUBLIC
     issuer: str = ""

@@ -23,8 +23,8 @@ class Grounds:
     """Says whether a ticket holds.
 
     Args:
-        policies: Which channels are locked, and how.
-        revocations: What was withdrawn.
+        policies: The channels that are locked, and how.
+        revocations: The tokens, viewers, keys and channels that were withdrawn.
     """
 
     def __init__(self, policies: Policies, revocations: Revocations) -> None:

@@ -61,7 +61,7 @@ class PlaybackHookOptions:
 
 @dataclass(frozen=True, slots=True)
 class HookVerdict:
-    """What the service has said."""
+    """The answer of the operator's service."""
 
     allows: bool
     ttl_s: float | None = None
@@ -106,8 +106,8 @@ class ViewerHook:
 
         Args:
             channel: The channel or recording.
-            visitor: Who asks.
-            token: What they showed as a token; empty for none.
+            visitor: The viewer who asks.
+            token: The token that they showed, unchecked; empty for none.
             query: The query of their request, without it.
             owner: The channel that a recording is of.
 

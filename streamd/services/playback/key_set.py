@@ -33,7 +33,7 @@ class RemoteKeySet:
     """Keeps the keys of an issuer at hand.
 
     Args:
-        url: Where they are published; empty for none.
+        url: The address at which they are published; empty for none.
         sender: Makes the requests.
         clock: Measures their age.
         ring: Told of them.

@@ -20,7 +20,7 @@ class MediaWords:
 
     Args:
         office: Makes them.
-        policies: Which channels are locked.
+        policies: The channels that are locked.
         revocations: Each of a channel's has another word follow.
     """
 

@@ -37,8 +37,8 @@ class Places:
         """See that nothing forbids it there.
 
         Args:
-            claims: Of the token that was shown, which may forbid more; None for none.
-            visitor: Who asks.
+            claims: The claims of the token that was shown, which may forbid more; None for none.
+            visitor: The viewer who asks.
 
         Raises:
             PlaybackRefusedError: Something does.

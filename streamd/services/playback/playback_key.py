@@ -67,8 +67,8 @@ def generate(kid: str, algorithm: Algorithm) -> tuple[VerifyingKey, str]:
     """Make a key; RSA takes some 50 ms of a processor.
 
     Returns:
-        What is kept, and what is shown once: a private key as PEM (PKCS #8), or the secret of HS256, which is signed
-        with as the text that it is.
+        The key that is kept, and the text that is shown once: a private key as PEM (PKCS #8), or the secret of HS256,
+        which is signed with as the text that it is.
     """
     private: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     match algorithm:

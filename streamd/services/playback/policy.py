@@ -11,32 +11,32 @@ if TYPE_CHECKING:
 
 
 class Policy(enum.StrEnum):
-    """Who may watch."""
+    """The viewers who may watch."""
 
     PUBLIC = "public"
     """Everybody."""
     SIGNED = "signed"
-    """Whoever shows a token."""
+    """Viewers who show a token."""
     PASSWORD = "password"  # noqa: S105  # its name
-    """Whoever types the channel's password, or shows a token."""
+    """Viewers who type the channel's password, or show a token."""
     HOOK = "hook"
-    """Whom the operator's service lets in; a token is the service's to judge."""
+    """Viewers whom the operator's service lets in; a token is the service's to judge."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybackRule:
-    """What is decided for one channel or recording."""
+    """The decision for one channel or recording."""
 
     policy: Policy
     password_hash: str = ""
-    """As argon2 writes it; empty for none."""
+    """The password's hash as argon2 writes it; empty for none."""
 
 
 class Policies:
     """The policy of every channel and recording.
 
     Args:
-        default: Of those for which nothing is decided.
+        default: The policy of those for which nothing is decided.
 
     Attributes:
         version: Another number after each change.

@@ -37,7 +37,7 @@ class Presence:
         """Note that the viewing of a ticket goes on, or begins.
 
         Args:
-            ticket: Of the viewing; one without a bound is not counted.
+            ticket: The ticket of the viewing; one without a bound is not counted.
             now: Loop time, seconds.
 
         Returns:
@@ -92,5 +92,5 @@ class Presence:
 
 
 def _who(ticket: Ticket) -> bytes:
-    """Whose viewings are counted together: the viewer's, or else those of the token."""
+    """Name the viewings that are counted together: the viewer's, or else those of the token."""
     return ticket.viewer if ticket.viewer != NO_DIGEST else ticket.token

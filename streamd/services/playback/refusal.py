@@ -1,4 +1,4 @@
-"""Why a viewer may not watch: the answer's status, and what it says to them.
+"""The reason why a viewer may not watch: the answer's status, and its text for them.
 
 The text helps whoever made the link, and tells nothing of the token that was shown.
 

@@ -20,7 +20,7 @@ REVOCATIONS_MAX: Final = 100_000
 
 
 class RevocationKind(enum.StrEnum):
-    """What is named."""
+    """The kind of thing that a revocation names."""
 
     JTI = "jti"
     UID = "uid"
@@ -61,7 +61,7 @@ class Revocations:
         """Withdraw something.
 
         Args:
-            kind: What ``value`` names.
+            kind: The kind of thing that ``value`` names.
             value: Its name.
             at: Unix time of the act, whole seconds.
         """

@@ -56,14 +56,14 @@ class Revocation:
     ended: int
     """Viewings that it ended on this server."""
     unwritten: str = ""
-    """Why the store does not have it yet; empty where it does."""
+    """The reason why the store does not have it yet; empty where it does."""
 
 
 class PlaybackService:
     """The acts.
 
     Args:
-        store: Of keys, revocations and rules.
+        store: The store of keys, revocations and rules.
         gate: Goes by them.
         clock: For all times.
         passwords: Hashes them.
@@ -201,7 +201,7 @@ class PlaybackService:
         """Make a key, or take the public half of one.
 
         Args:
-            algorithm: Of tokens that are signed with it.
+            algorithm: The algorithm of tokens that are signed with it.
             by: The actor.
             label: Its purpose, in the operator's words.
             public_key: PEM of a public key whose private half stays where it is; empty: a key is made.
@@ -278,7 +278,7 @@ class PlaybackService:
 
         Args:
             claims: Its claims, without times.
-            ttl_s: For how long it is good, seconds.
+            ttl_s: Seconds that it is good.
 
         Raises:
             KeyRequestError: A claim or time that cannot be.
@@ -318,7 +318,7 @@ class PlaybackService:
             policy: None leaves it to the configuration, or a recording to its channel.
             by: The actor.
             password: A new one, which ends what is watched by the one before; None leaves it.
-            reason: Why, in the operator's words.
+            reason: The reason, in the operator's words.
             of_recording: It is the id of a recording that there is.
 
         Raises:
@@ -371,10 +371,10 @@ class PlaybackService:
         """Withdraw a token, or what a viewer, a key or a channel has; what is watched by it is dark when this returns.
 
         Args:
-            kind: What ``value`` names.
+            kind: The kind of thing that ``value`` names.
             value: Its name.
             by: The actor.
-            reason: Why, in the operator's words.
+            reason: The reason, in the operator's words.
 
         Raises:
             KeyRequestError: A name or reason that cannot be.

@@ -62,7 +62,7 @@ class Ticket:
     viewers_max: int = 0
     """Viewers at once; 0: no bound."""
     networks: tuple[Network, ...] = ()
-    """From where it is good; none: from everywhere."""
+    """Networks in which it is good; none: everywhere."""
     may_go_back: bool = True
     """It opens the past too."""
 
@@ -71,7 +71,7 @@ def digest(kind: str, text: str) -> bytes:
     """The digest by which a ticket and the revocations name something.
 
     Args:
-        kind: Of what: the same text of two kinds has two digests.
+        kind: The kind of thing: the same text of two kinds has two digests.
         text: Its name.
     """
     return hashlib.blake2b(f"{kind}\n{text}".encode(), digest_size=DIGEST_BYTES).digest()
@@ -91,9 +91,9 @@ def session_of(shown: str, source: str, user_agent: str) -> bytes:
     """The viewing of one player that shows the same for each piece of a file that it asks for.
 
     Args:
-        shown: What it shows.
+        shown: The token or ticket that it shows.
         source: The peer that the viewer's address is counted as.
-        user_agent: What the player calls itself.
+        user_agent: The name that the player gives itself.
     """
     text = f"{source}\n{user_agent}\n{shown}"
     return hashlib.blake2b(text.encode(), digest_size=SESSION_BYTES, person=b"pieces").digest()

@@ -1,4 +1,4 @@
-"""What a token opens: its signature and its claims, checked here, and the ticket that comes of them."""
+"""A token is checked here, its signature and its claims, and a ticket comes of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TokenCheck:
 
     Args:
         clock: For its times.
-        options: Whose tokens are taken; those of another configuration may be put in their place.
+        options: Say whose tokens are taken; those of another configuration may be put in their place.
 
     Attributes:
         keys: The keys of tokens.
@@ -55,7 +55,7 @@ class TokenCheck:
         Args:
             text: As it was sent.
             subject: The channel or recording.
-            wanted: What is asked for.
+            wanted: The kind of media that is asked for.
 
         Raises:
             PlaybackRefusedError: It is not.
@@ -84,7 +84,7 @@ class TokenCheck:
 
         Args:
             checked: The token.
-            session: Which of all viewings it is for.
+            session: The viewing that it is for.
         """
         claims, now = checked.claims, self._clock.now().timestamp()
         # Within its leeway a token is good a little longer than it says.

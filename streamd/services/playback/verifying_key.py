@@ -27,7 +27,7 @@ _KID = re.compile(rf"[\x21-\x7e]{{1,{KID_CHARS_MAX}}}")
 
 
 class Algorithm(enum.StrEnum):
-    """How tokens are signed."""
+    """The way in which tokens are signed."""
 
     EDDSA = "EdDSA"
     ES256 = "ES256"
@@ -37,7 +37,7 @@ class Algorithm(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """What a token is checked with."""
+    """A key that tokens are checked with."""
 
     kid: str
     algorithm: Algorithm

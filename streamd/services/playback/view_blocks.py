@@ -21,14 +21,14 @@ EVERYWHERE: Final = ""
 
 
 class ViewBlock(NamedTuple):
-    """What one act keeps from viewers."""
+    """A channel, a recording or everything that one act keeps from viewers."""
 
     subject: str = EVERYTHING
     """The channel, recording or clip."""
     countries: tuple[str, ...] = (EVERYWHERE,)
-    """Where."""
+    """The countries in which it is kept from viewers."""
     network: Network | None = None
-    """From where alone; None for from anywhere."""
+    """The network that alone is blocked; None for all."""
 
 
 class ViewBlocks:
@@ -81,7 +81,7 @@ class ViewBlocks:
         """Whether something may not be shown to an address.
 
         Args:
-            subjects: By which it may be blocked: the channel; of a recording its id and its channel.
+            subjects: The names under which it may be blocked: the channel; of a recording its id and its channel.
             address: IP address of the viewer.
         """
         for subject in (EVERYTHING, *subjects):

@@ -28,7 +28,7 @@ SHARING_S: Final = 5.0
 ADDRESSES_PER_VIEWER: Final = 3
 
 
-class Held(Protocol):
+class Ongoing(Protocol):
     """Something that goes on without asking: a request that waits, a stream that is followed."""
 
     def cut(self, refusal: Refusal) -> None:
@@ -40,8 +40,8 @@ class Viewing:
 
     Args:
         subject: The channel or recording.
-        ticket: What it says.
-        text: How it is written.
+        ticket: The ticket as it was read.
+        text: The same as it is written.
         expires_at: Loop time, seconds.
         owner: The channel that a recording is of; empty for a channel.
 
@@ -49,7 +49,7 @@ class Viewing:
         audience: The number of the ticket's ``Audience``.
         is_plain: It is for video, from everywhere, for any number at once: there is little to ask.
         now: Reads the loop time, seconds.
-        refusal: Why it is over; None while it is not.
+        refusal: The reason why it is over; None while it goes on.
     """
 
     __slots__ = (
@@ -82,7 +82,7 @@ class Viewing:
         self.text = text
         self.expires_at = expires_at
         self.refusal: Refusal | None = None
-        self._holders: set[Held] = set()
+        self._holders: set[Ongoing] = set()
         self._is_watched = False
         # When each was seen last that uses it; at most a handful.
         self._seen: dict[tuple[str, str], float] = {}
@@ -96,7 +96,7 @@ class Viewing:
         """Whether it is not over."""
         return self.refusal is None and self.now() < self.expires_at
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: Ongoing) -> None:
         """Have something cut when this ends."""
         self._holders.add(held)
         # A player waits for each part anew: it is watched from the first time until a look finds nothing that goes on.
@@ -104,7 +104,7 @@ class Viewing:
             self._is_watched = True
             self._table.watch(self)
 
-    def let_go(self, held: Held) -> None:
+    def let_go(self, held: Ongoing) -> None:
         """Cut it no more; again is no error."""
         self._holders.discard(held)
 
@@ -138,8 +138,8 @@ class Viewing:
 
         Args:
             source: The peer that the viewer's address is counted as.
-            user_agent: What their player calls itself.
-            viewers_max: How many may.
+            user_agent: The name that their player gives itself.
+            viewers_max: The most that may watch at once.
             now: Loop time, seconds.
         """
         seen, asker = self._seen, (source, user_agent)
@@ -158,7 +158,7 @@ class Viewings:
 
     Args:
         now: Reads the loop time, seconds.
-        viewings_max: How many are remembered.
+        viewings_max: The most that are remembered.
 
     Attributes:
         now: As given.

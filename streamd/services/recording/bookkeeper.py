@@ -1,4 +1,4 @@
-"""What the index and the listeners to events are told of recordings: each beginning, each end, and the size between."""
+"""The index and the listeners to events are told of recordings: of each beginning, each end, and the size between."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class _Page:
     record: RecordingRecord
     kept_at: float
     counted_bytes: int
-    """Of those on the disk, which a metric counts."""
+    """Bytes of it on the disk, which a metric counts."""
 
     def newest(self) -> RecordingRecord:
-        """What is known of it now."""
+        """The recording as it is known now: its size and length so far."""
         totals = self.recording.totals
         return replace(
             self.record,
@@ -62,7 +62,7 @@ class Bookkeeper:
         on_ended: Called with each recording that has ended, and whose files are closed.
 
     Attributes:
-        elsewhere: What else keeps recordings.
+        elsewhere: The bucket that keeps recordings too, or nothing.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Bookkeeper:
         return [page.newest() for page in self._pages.values()]
 
     def newest(self, record: RecordingRecord) -> RecordingRecord:
-        """What is known here of a recording beside what the index has: its size, while it goes on."""
+        """A recording of the index with its size of now, which is known here while it goes on."""
         page = self._pages.get(record.id)
         if page is None or record.state is not RecordingState.RECORDING:
             return record

@@ -40,7 +40,7 @@ class Piece:
     """Bytes of a file of the recording."""
 
     name: str
-    """In the folder of the rendition."""
+    """Place in the folder of the rendition."""
     start: int
     stop: int
 
@@ -55,13 +55,13 @@ class Run:
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """What it is put together from, in order."""
+        """The pieces that the file is put together from, in order."""
         media = (Piece(media_name(each.file_number), each.offset, each.end) for each in self.segments)
         return (Piece(init_name(self.header_number), 0, self.header_bytes), *media)
 
     @property
     def size_bytes(self) -> int:
-        """Of the file."""
+        """Size of the file, bytes."""
         return self.header_bytes + sum(segment.size_bytes for segment in self.segments)
 
 
@@ -141,7 +141,7 @@ def times_from_zero(run: Run, folder: Path) -> list[tuple[int, bytes]]:
 
     Args:
         run: The run.
-        folder: Of the rendition.
+        folder: The rendition's folder.
 
     Raises:
         OSError: It cannot be read.

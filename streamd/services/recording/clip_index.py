@@ -134,7 +134,7 @@ class ClipIndex:
         Args:
             found: Which.
             before: Only those that are older than this id; empty for all.
-            limit: How many at most.
+            limit: The most that are returned.
 
         Raises:
             StoreUnavailableError: They could not be read.

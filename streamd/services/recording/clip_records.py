@@ -13,7 +13,7 @@ from streamd.services.recording.playlist_file import RecordedSegment
 
 
 class ClipState(enum.StrEnum):
-    """How a clip stands."""
+    """The state of a clip."""
 
     READY = "ready"
     """It can be watched, from the moment at which it is made."""
@@ -26,7 +26,7 @@ VIEWER = "viewer"
 
 
 class ClipMaker(enum.StrEnum):
-    """Who may make clips (``[clips] who``); each may whom those behind it may."""
+    """The kind of people who may make clips (``[clips] who``); a kind includes all before it."""
 
     OFF = "off"
     OPERATORS = "operators"
@@ -52,7 +52,7 @@ class ClipRendition:
 
 @dataclass(frozen=True, slots=True)
 class ClipMedia:
-    """What a clip is made of: all that its playlists say, so that nobody has to read those of the recording."""
+    """The media of a clip: all that its playlists say, so that nobody has to read those of the recording."""
 
     renditions: tuple[ClipRendition, ...] = ()
 
@@ -69,29 +69,29 @@ class Clip:
     title: str
     created_at: datetime
     created_by: str
-    """Who made it, as the audit log names them."""
+    """The actor, as the audit log names them."""
     start_ms: int
-    """From the beginning of the recording, as it was asked for."""
+    """Milliseconds from the beginning of the recording, as it was asked for."""
     end_ms: int
     start_actual_ms: int
-    """Of its first segment."""
+    """Beginning of its first segment."""
     end_actual_ms: int
     began_at: datetime
-    """When its first picture was taken."""
+    """Time at which its first picture was taken."""
     size_bytes: int
     media: ClipMedia
     reason: str = ""
-    """Why it was deleted."""
+    """The reason why it was deleted."""
 
     @property
     def duration_ms(self) -> int:
-        """Of its segments."""
+        """Length of its segments, milliseconds."""
         return self.end_actual_ms - self.start_actual_ms
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFilter:
-    """Which clips are asked for; all that is said must hold."""
+    """The clips that are asked for; all that is said must hold."""
 
     user: str = ""
     recording_id: str = ""

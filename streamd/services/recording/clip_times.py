@@ -37,7 +37,7 @@ Moment: TypeAlias = "int | datetime"
 
 @dataclass(frozen=True, slots=True)
 class ClipTimes:
-    """What is asked for: from ``start`` to ``end``, or the ``last_ms``."""
+    """The times that are asked for: from ``start`` to ``end``, or the ``last_ms``."""
 
     start: Moment = 0
     end: Moment = 0
@@ -53,10 +53,10 @@ class ClipRange:
     stop: int
     """Number of the one behind the last."""
     start_ms: int
-    """As asked."""
+    """Beginning as it was asked for."""
     end_ms: int
     start_actual_ms: int
-    """Of the first segment."""
+    """Beginning of the first segment."""
     end_actual_ms: int
 
 
@@ -64,7 +64,7 @@ def choose_segments(segments: Sequence[RecordedSegment], asked: ClipTimes, *, ma
     """Find the segments that hold what is asked for.
 
     Args:
-        segments: Of the rendition that viewers see, all so far.
+        segments: The segments of the rendition that viewers see, all so far.
         asked: The times.
         max_ms: The longest clip, as asked.
         is_open: More segments are to come.
@@ -109,9 +109,9 @@ def same_time(
     """Find the segments of another rendition that were taken at the same time.
 
     Args:
-        segments: Of the other.
-        main: Of the one that was chosen from.
-        chosen: What was chosen.
+        segments: The segments of the other rendition.
+        main: The segments that were chosen from.
+        chosen: The range that was chosen.
 
     Returns:
         The number of the first, and of the one behind the last: the same where there is none.

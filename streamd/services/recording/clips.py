@@ -57,11 +57,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class ClipOptions:
-    """Who makes clips, and how long ones."""
+    """The people who may make clips, and how long a clip may be."""
 
     who: ClipMaker = ClipMaker.OPERATORS
     max_s: int = CLIPS.max_s
-    """As asked for; whole segments add to it."""
+    """Seconds that a clip may be asked for; whole segments add to it."""
     per_address_per_hour: int = CLIPS.per_address_per_hour
     """Clips of viewers at one address."""
 
@@ -122,7 +122,7 @@ class Clips:
     """Makes and deletes clips.
 
     Args:
-        options: Who makes clips, and how long ones.
+        options: The people who may make clips, and how long a clip may be.
         recorder: Has the recordings.
         index: The index of all clips.
         clock: For dates and the pace.
@@ -171,7 +171,7 @@ class Clips:
             record: The recording; it may go on.
             asked: The times.
             title: For people; may be empty.
-            actor: Who asks, for the audit log.
+            actor: The person who asks, for the audit log.
 
         Raises:
             ClipTimesError: The times do not fit.

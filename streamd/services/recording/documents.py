@@ -64,7 +64,7 @@ class RecordedRendition:
     frame_rate_millihertz: int = 0
     """Thousandths of a frame a second; 0 where it is not known."""
     channels: int = 0
-    """Of audio; 0 for a variant with video."""
+    """Channels of audio; 0 for a variant with video."""
     is_alternative: bool = False
     """An audio rendition to play variants with."""
 
@@ -84,10 +84,10 @@ class ThumbnailFacts:
     """``media.thumbnails``: the way to the pictures of a recording that has ended."""
 
     resolution_width: int = 0
-    """Of a picture of the storyboard, pixels."""
+    """Width of a picture of the storyboard, pixels."""
     resolution_height: int = 0
     pictures: int = 0
-    """How many the storyboard has; 0 where there was nothing to draw, or nothing that decodes."""
+    """Number of pictures of the storyboard; 0 where there was nothing to draw, or nothing that decodes."""
     path: str = THUMBNAILS_PATH
     thumbnail: str = THUMBNAIL_NAME
     storyboard: str = STORYBOARD_NAME
@@ -114,7 +114,7 @@ class RecordingDocument:
     version: Literal["v1"] = "v1"
     recording_ended_at: datetime | None = None
     recording_status_message: str = ""
-    """Why it failed, or what is missing; empty otherwise."""
+    """The reason why it failed, or the part that is missing; empty otherwise."""
     media: MediaFacts = field(default_factory=MediaFacts)
     files: tuple[RecordedFile, ...] = ()
     """Every file but the documents; empty while it records."""

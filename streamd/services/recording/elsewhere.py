@@ -1,4 +1,4 @@
-"""What else keeps recordings beside this machine's disk: a bucket, or nothing."""
+"""The place that keeps recordings beside this machine's disk: a bucket, or nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Elsewhere(Protocol):
 
     @property
     def delay(self) -> str:
-        """Why nothing has come there for a while; empty where it does."""
+        """The reason why nothing has come there for a while; empty where media comes."""
 
     def has_ended(self, record: RecordingRecord) -> RecordingRecord:
         """Take a recording whose files are complete; the recording as it is from here on."""

@@ -28,7 +28,7 @@ class ExportFolder:
         directory: That of all of them.
 
     Attributes:
-        path: Of the folder, once it is open.
+        path: The folder's path, once it is open.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""What an export is made of: the files of a recording, and the bytes of each that go into the worker's pipes."""
+"""The sources of an export: the files of a recording, and the bytes of each that go into the worker's pipes."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """What goes into one pipe."""
+    """The bytes that go into one pipe."""
 
     pieces: tuple[tuple[Path, int, int], ...]
     """Files, and the bytes of each: begin and end."""
 
     @property
     def size_bytes(self) -> int:
-        """Of all of them."""
+        """Size of all pieces, bytes."""
         return sum(stop - start for _, start, stop in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """What one file is made of."""
+    """The sources of one exported file."""
 
     sources: tuple[ExportSource, ...]
     duration_s: float
 
     @property
     def size_bytes(self) -> int:
-        """Of all sources."""
+        """Size of all sources, bytes."""
         return sum(source.size_bytes for source in self.sources)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 
 class ExportState(enum.StrEnum):
-    """How far an export has come."""
+    """The state of an export."""
 
     WAITING = "waiting"
     """Another one is being made."""
@@ -29,8 +29,8 @@ class Export:
     state: ExportState
     asked_at: datetime
     reason: str = ""
-    """Why it failed."""
+    """The reason why it failed."""
     bytes: int = 0
-    """Of the file so far."""
+    """Size of the file so far."""
     expected_bytes: int = 0
-    """What it will have, about."""
+    """The size that the file will have, about."""

@@ -89,7 +89,7 @@ class HashProcess:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env=self._environment,
-            # What a terminal sends to the server's group is not for it: the server's last files are still to come.
+            # A terminal's signals to the server's group are not for it: the server's last files are still to come.
             start_new_session=True,
         )
 

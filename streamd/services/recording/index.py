@@ -143,7 +143,7 @@ class RecordingIndex:
 
         Args:
             recording_id: Its id.
-            reason: Why.
+            reason: The reason.
             entry: The row of the audit log.
             spared: One of which there is such a clip stays; None: however many there are.
 
@@ -234,7 +234,7 @@ class RecordingIndex:
         Args:
             found: Which.
             before: Only those that come behind this id in that order; empty for all.
-            limit: How many at most.
+            limit: The most that are returned.
             is_oldest_first: The oldest first.
 
         Raises:

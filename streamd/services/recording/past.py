@@ -43,16 +43,16 @@ class Past:
 
     Args:
         name: Channel name.
-        folder: Of the recording.
+        folder: The recording's folder.
         window_s: How far back it goes, seconds.
         first_msn: Media Sequence Number of the first segment.
-        budget: How many requests may wait in the whole server.
+        budget: The most requests that may wait in the whole server.
 
     Attributes:
         name: As given.
         folder: As given.
         waiters: The requests that wait for the next segment.
-        playlists: By variant.
+        playlists: The playlists by variant.
         window_s: As given.
         is_ended: The recording is over.
     """
@@ -171,10 +171,10 @@ class Pasts:
 
         Args:
             name: Channel name.
-            folder: Of the recording that it is read from.
+            folder: The folder of the recording that it is read from.
             at: Its Media Sequence Numbers begin with this time. It is that of the recording's beginning, unless
                 segments of it are lost that players know.
-            budget: How many requests may wait in the whole server.
+            budget: The most requests that may wait in the whole server.
         """
         if not self.window_s:
             return None

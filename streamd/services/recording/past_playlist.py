@@ -110,7 +110,7 @@ class PastPlaylist:
     Attributes:
         target_duration_s: EXT-X-TARGETDURATION, whole seconds; 0 before it is known.
         is_ended: Nothing will be added any more.
-        last_msn: Of the newest segment; one below the first before there is one.
+        last_msn: The number of the newest segment; one below the first before there is one.
     """
 
     def __init__(self, prefix: str, window_us: int, first_msn: int) -> None:
@@ -173,7 +173,7 @@ class PastPlaylist:
         return PastText((*pieces, Piece.of(recent + (render_end() if self.is_ended else ""))))
 
     def delta(self) -> bytes | None:
-        """What is newer than the Skip Boundary; None where that is all."""
+        """The playlist from the Skip Boundary on; None where that is all of it."""
         boundary_us = SKIP_BOUNDARY_TARGETS * self.target_duration_s * _US
         skipped = 0
         distance_us = self._recent_us

@@ -50,7 +50,7 @@ SPACE_BYTES_MIN = 16 * 1024 * 1024
 
 @dataclass
 class _Left:
-    """What an earlier server has left of a broadcast."""
+    """The files that an earlier server has left of a broadcast."""
 
     writer: RecordingWriter
     document: RecordingDocument
@@ -61,7 +61,7 @@ class PastRecorder:
     """Records broadcasts for their past.
 
     Args:
-        directory: Of the recordings.
+        directory: The folder of the recordings.
         writer: Bounds of the files.
         pasts: The past of every stream.
         clock: For dates and durations.

@@ -72,7 +72,7 @@ _PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class RecorderOptions:
-    """What is recorded, and where."""
+    """The broadcasts that are recorded, and where."""
 
     mode: RecordingMode
     directory: Path
@@ -84,7 +84,7 @@ class Recorder:
     """Records the broadcasts of a server.
 
     Args:
-        options: What is recorded, and where.
+        options: The broadcasts that are recorded, and where.
         index: The index of all recordings.
         clock: For dates and durations.
         tell: Receives the events of recordings.
@@ -98,7 +98,7 @@ class Recorder:
         options: As given, or as they were read again.
         index: As given.
         retention: Deletes recordings.
-        books: What the index is told.
+        books: Tells the index.
         watched: Those that somebody is watching: no rule deletes them.
         pasts: As given.
     """

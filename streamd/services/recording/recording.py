@@ -49,8 +49,8 @@ class Recording:
         disk_sync: Has what it writes kept by the disk; None: nothing does before it ends.
 
     Attributes:
-        state: How far it has come.
-        fault: Why it failed; empty where it did not.
+        state: Its state.
+        fault: The reason why it failed; empty where it did not.
         totals: Its size so far.
         past: The past of its broadcast, which is read from it; None where there is none.
         is_complete: Its files are closed: ready, or failed, or left to another server.

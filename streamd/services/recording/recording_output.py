@@ -71,7 +71,7 @@ class RecordingOutput(PartOutput):
 
     Attributes:
         recording: The recording that goes on; None between two.
-        is_asked: What somebody has asked for this broadcast; None where nobody has.
+        is_asked: Whether somebody wants this broadcast recorded; None where nobody has said.
         is_ended: The broadcast is over.
     """
 
@@ -184,12 +184,12 @@ class RecordingOutput(PartOutput):
 
     @property
     def fault(self) -> str:
-        """Why the newest recording failed; empty once another goes on."""
+        """The reason why the newest recording failed; empty once another goes on."""
         return self._fault
 
     @property
     def delay(self) -> str:
-        """Why what is recorded stays on the disk for now; empty where it does not."""
+        """The reason why recordings stay on the disk for now; empty where they do not."""
         return self._elsewhere_delay() if self.recording is not None else ""
 
     @property

@@ -72,7 +72,7 @@ class RecordingTotals:
     """The size of a recording so far."""
 
     duration_ms: int = 0
-    """Of the longest variant."""
+    """Length of the longest variant."""
     size_bytes: int = 0
     """Media of all variants."""
 
@@ -82,7 +82,7 @@ class RecordingWriter:
 
     Args:
         folder: Its folder; made with the first file.
-        document: What is known of it at its beginning.
+        document: Its document as it is known at its beginning.
         options: Bounds of its files.
         recovered: The playlists that an earlier server has left in the folder, by variant; None for a new recording.
         has_gap: A crash has cost media that was recorded.
@@ -196,7 +196,7 @@ class RecordingWriter:
 
         Args:
             ended_at: Aware.
-            failure: Why it failed; empty where it did not.
+            failure: The reason why it failed; empty where it did not.
 
         Returns:
             Its size.
@@ -290,7 +290,7 @@ class RecordingWriter:
             journal.write(file_line(noted))
 
     def _written(self, name: str) -> VariantWriter | RecordedPlaylist:
-        """What there is of a variant."""
+        """The playlist of a variant so far."""
         return self._variants.get(name) or self._recovered.get(name) or RecordedPlaylist(0)
 
     def _write_index(self) -> None:

@@ -11,7 +11,7 @@ RETENTION_RULES = frozenset({"keep_days", "max_bytes", "min_free_bytes"})
 
 
 class RecordingMode(enum.StrEnum):
-    """Which broadcasts are recorded."""
+    """The broadcasts that are recorded."""
 
     OFF = "off"
     ASKED = "asked"
@@ -20,7 +20,7 @@ class RecordingMode(enum.StrEnum):
 
 
 class RecordingState(enum.StrEnum):
-    """How far a recording has come."""
+    """The state of a recording."""
 
     RECORDING = "recording"
     """Media is added to it."""
@@ -39,7 +39,7 @@ class RecordingState(enum.StrEnum):
 
 
 class Visibility(enum.StrEnum):
-    """Who may find and see a recording."""
+    """The viewers who may find and see a recording."""
 
     PUBLIC = "public"
     """Everybody; it is listed on its channel's page."""
@@ -61,7 +61,7 @@ class RecordingRecord:
     path: str
     """Its folder under the directory of recordings, with slashes."""
     reason: str = ""
-    """Why it failed, or was deleted."""
+    """The reason why it failed, or was deleted."""
     ended_at: datetime | None = None
     duration_ms: int = 0
     size_bytes: int = 0
@@ -73,7 +73,7 @@ class RecordingRecord:
 
 @dataclass(frozen=True, slots=True)
 class RecordingFilter:
-    """Which recordings are asked for; all that is said must hold."""
+    """The recordings that are asked for; all that is said must hold."""
 
     user: str = ""
     state: RecordingState | None = None

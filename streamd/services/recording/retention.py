@@ -76,7 +76,7 @@ class Retention:
         is_watched: Says of an id whether somebody is watching the recording.
 
     Attributes:
-        elsewhere: What else keeps recordings.
+        elsewhere: The bucket that keeps recordings too, or nothing.
         on_deleted: Called with the id of each recording that is deleted, before its files go.
     """
 
@@ -102,7 +102,7 @@ class Retention:
 
         Args:
             record: The recording. Of one that is deleted already, files that were left are removed.
-            actor: Who asks, for the audit log.
+            actor: The person or rule that deletes it, for the audit log.
             reason: Likewise.
 
         Raises:

@@ -40,8 +40,8 @@ class SpaceLook:
         """Look again, unless the last look goes on.
 
         Args:
-            path: Where; it need not be there yet.
-            wanted_bytes: What is space.
+            path: The folder to look at; it need not be there yet.
+            wanted_bytes: The space that is wanted, in bytes.
         """
         if self._task is None:
             self._task = asyncio.create_task(self._look(path, wanted_bytes))

@@ -52,7 +52,7 @@ class _File:
 
         Args:
             pieces: The bytes, in order.
-            size_bytes: Of all of them.
+            size_bytes: Bytes of all of them.
 
         Raises:
             OSError: The disk does not take it; what it took of it stays.
@@ -103,12 +103,12 @@ class VariantWriter:
         target_duration_s: EXT-X-TARGETDURATION, whole seconds.
         file_s: Media in one file at most, seconds; a longer segment has a file of its own.
         note_file: Called with each file that is complete, by its name in the folder.
-        recovered: What an earlier server has left there; it goes on behind it. None for a new one.
+        recovered: The playlist that an earlier server has left there, which goes on; None for a new one.
         hash_file: Says the SHA-256 of a complete file; None where none is wanted: nobody is told of them.
 
     Attributes:
-        duration_us: Of all segments so far, microseconds.
-        size_bytes: Of all segments so far.
+        duration_us: Microseconds of all segments so far.
+        size_bytes: Bytes of all segments so far.
 
     Raises:
         OSError: The disk does not take it; like every method.
@@ -186,7 +186,7 @@ class VariantWriter:
 
         Args:
             pieces: The bytes of its CMAF chunks, in order.
-            size_bytes: Of all of them.
+            size_bytes: Bytes of all of them.
             duration_us: Microseconds.
             program_date_time_ms: Wall time of its first sample, milliseconds since 1970 in UTC.
             is_discontinuous: It has nothing to do with the one before.

@@ -56,13 +56,13 @@ class BucketTimeouts:
 
     connect_s: float = 5.0
     send_s: float = 180.0
-    """For one piece: eight under way at once then get 3 Mb/s, under which no recording is worth a bucket."""
+    """One piece: eight under way at once then get 3 Mb/s, under which no recording is worth a bucket."""
     read_s: float = 10.0
-    """For one piece that is read, of which a viewer waits; and for a name that is looked up or deleted."""
+    """One piece that is read, for which a viewer waits; or a name that is looked up or deleted."""
     file_s: float = 3600.0
-    """For all of one file: a service that takes a byte a second does not hold a place for ever."""
+    """All of one file: a service that takes a byte a second does not hold a place for ever."""
     delete_s: float = 120.0
-    """For all objects of a recording; the next look goes on with the rest."""
+    """All objects of a recording; the next look goes on with the rest."""
 
 
 class Bucket:
@@ -253,7 +253,7 @@ class Bucket:
                 raise error from exc
 
     async def signed_url(self, path: str) -> str:
-        """An address at which whoever has it may read an object for ``SIGNED_S`` seconds."""
+        """An address that lets everyone who has it read an object for ``SIGNED_S`` seconds."""
         # The configuration refuses this for a directory, which signs nothing.
         store: Any = await self._opened()
         import obstore

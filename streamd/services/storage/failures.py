@@ -19,7 +19,7 @@ def tell_failure(metrics: Metrics, event: str, recording_id: str, exc: StorageEr
         metrics: Counted into.
         event: The name of the line.
         recording_id: The recording that it is about.
-        exc: What was raised.
+        exc: The exception that was raised.
     """
     metrics.storage.storage_failures_total.labels(exc.reason).inc()
     log.warning(event, extra={"recording_id": recording_id, "reason": exc.reason, "detail": str(exc)})

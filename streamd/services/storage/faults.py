@@ -14,7 +14,7 @@ from streamd.errors import StorageError
 
 
 class StorageFault(enum.StrEnum):
-    """Why the bucket does not do what it is asked; a label of metrics."""
+    """The reason why the bucket does not do what it is asked; a label of metrics."""
 
     WRONG_SECRET = "wrong_secret"  # noqa: S105  # a word for people
     WRONG_BUCKET = "wrong_bucket"
@@ -113,7 +113,7 @@ def failure_of(exc: Exception) -> StorageError:
 
 
 def fault_of(exc: Exception) -> StorageFault:
-    """What an exception of obstore is about."""
+    """The kind of fault that an exception of obstore tells of."""
     if isinstance(exc, TimeoutError):
         return StorageFault.TIMEOUT
     text = str(exc)[:_TEXT_MAX]

@@ -27,7 +27,7 @@ _UNNAMED_BYTES_MAX = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is to be sent, in the order in which it goes."""
+    """The files that are left to be sent, in the order in which they go."""
 
     files: tuple[RecordedFile, ...]
     document: RecordingDocument | None
@@ -39,7 +39,7 @@ class Left:
 
     @property
     def size_bytes(self) -> int:
-        """Of all of it."""
+        """Size of all files, bytes."""
         return sum(file.bytes for file in self.files)
 
 
@@ -54,7 +54,7 @@ def left_of(folder: RecordingFolder, place: str) -> Left | None:
         place: The bucket and its prefix.
 
     Returns:
-        What is left; None where the folder holds no recording.
+        The files that are left; None where the folder holds no recording.
 
     Raises:
         OSError: The folder cannot be read.

@@ -43,7 +43,7 @@ _OPEN = frozenset({RecordingState.RECORDING, RecordingState.FINALIZING})
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """How far a recording of this machine is."""
+    """The state of a recording of this machine."""
 
     is_left: bool
     """Something of it is to be sent."""

@@ -32,7 +32,7 @@ class ObjectStorage:
     """Keeps recordings in a bucket (``recording.elsewhere.Elsewhere``).
 
     Args:
-        options: Which bucket, and how it is used.
+        options: The bucket, and how it is used.
         recorder: Makes the recordings.
         clock: For dates and times.
         metrics: Counted into.
@@ -104,7 +104,7 @@ class ObjectStorage:
 
     @property
     def delay(self) -> str:
-        """Why the bucket has taken nothing for a while; empty where it does."""
+        """The reason why the bucket has taken nothing for a while; empty where it does."""
         return self.uploads.delay
 
     def look(self) -> None:

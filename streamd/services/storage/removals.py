@@ -30,7 +30,7 @@ class Removals:
     """Deletes recordings from the bucket.
 
     Args:
-        bucket: Where they are.
+        bucket: The bucket that they are in.
         backoff: When the bucket may be asked, after it has failed.
         clock: Measures the time after a request that was cut off.
         metrics: Counted into.

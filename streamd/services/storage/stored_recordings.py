@@ -67,7 +67,7 @@ class StoredRecordings:
     """Reads recordings from the bucket.
 
     Args:
-        bucket: Where they are.
+        bucket: The bucket that they are in.
         folder: The files of a recording on the disk.
         directory: For small files of recordings that this machine's disk does not have; emptied at the start.
         threads: Threads that may wait for the disk.

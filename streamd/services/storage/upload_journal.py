@@ -39,7 +39,7 @@ _LINE = TypeAdapter(_Line)
 
 @dataclass
 class UploadJournal:
-    """What the bucket has of one recording."""
+    """The files of one recording that the bucket has."""
 
     files: dict[str, RecordedFile] = field(default_factory=dict)
     completed_at: datetime | None = None

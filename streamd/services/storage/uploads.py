@@ -71,7 +71,7 @@ class Uploads:
     """The recordings on their way to the bucket.
 
     Args:
-        bucket: Where to.
+        bucket: The bucket that files are sent to.
         folder: The files of a recording.
         threads: Threads that may wait for the disk.
         clock: For dates, and for the time between attempts.
@@ -139,14 +139,14 @@ class Uploads:
 
     @property
     def oldest_waiting_s(self) -> float:
-        """For how long the one that has waited longest has waited, seconds."""
+        """Seconds that the recording which has waited longest has waited."""
         now = self._clock.now()
         # A clock that was set back makes nobody wait for less than no time.
         return max(0.0, max(((now - each.since).total_seconds() for each in self._waiting.values()), default=0.0))
 
     @property
     def delay(self) -> str:
-        """Why the bucket has taken nothing for a while; empty where it does, or nothing waits for it."""
+        """The reason why the bucket has taken nothing for a while; empty where it does, or nothing waits for it."""
         since = self._failing_since
         if since is None or self._clock.monotonic() - since < DELAY_S or not self._waiting:
             return ""
@@ -165,6 +165,8 @@ class Uploads:
             return
         waiting = self._waiting.get(record.id)
         if waiting is not None:
+            # One that goes on grows while the bucket is away; its next turn counts the files that are complete.
+            waiting.left_bytes += max(0, record.size_bytes - waiting.record.size_bytes)
             waiting.record = record
             waiting.is_asked_again = True
         elif len(self._waiting) < WAITING_MAX and record.id not in self._set_aside:

@@ -51,7 +51,7 @@ async def verify_stored(bucket: Bucket, path: str, document: RecordingDocument) 
     Args:
         bucket: The bucket.
         path: The folder of the recording, under the prefix.
-        document: Of its end.
+        document: The document of its end.
 
     Returns:
         The faults; none for a recording that is whole.

@@ -21,6 +21,7 @@ from streamd.errors import (
 from streamd.formats.flv.tag import FlvTag
 from streamd.formats.rtmp.chunk import MESSAGES_PER_STEP
 from streamd.services.keys.admission import Admission
+from streamd.services.live.live_stream import LiveStream
 from tests.support import rtmp_wire
 from tests.support.flv_media import h264_aac
 from tests.support.ingest import GOOD_KEY, IngestRoom, Peer, RecordingTransport, eventually, settle
@@ -441,6 +442,34 @@ class TestBadInput:
         peer.protocol.connection_lost(None)
         assert len(caplog.records) == 1
         assert "protocol error" in caplog.records[0].reason  # type: ignore[attr-defined]
+
+    async def test_media_before_a_broken_chunk_in_the_same_read_goes_on_first(self) -> None:
+        room = IngestRoom()
+        peer = await publishing(room)
+        stream = room.registry.find("alice")
+        assert stream is not None
+        received: list[FlvTag] = []
+        stream.receive_tags = received.extend  # type: ignore[method-assign, assignment]
+        frame = b"\xaf\x01frame"
+        peer.send(rtmp_wire.message(8, frame) + rtmp_wire.chunk(3, 4, frame) + b"\xff")
+        assert [bytes(tag.payload) for tag in received] == [frame, frame]
+        assert peer.transport.is_eof_written
+        assert [attempt.result for attempt in room.keys.attempts.of("good")] == ["protocol_error"]
+
+    async def test_so_does_media_that_was_sent_ahead_of_the_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        received: list[FlvTag] = []
+        monkeypatch.setattr(LiveStream, "receive_tags", lambda _, tags: received.extend(tags))
+        room = IngestRoom()
+        room.keys.hold = asyncio.get_running_loop().create_future()
+        peer = room.ask_to_publish()
+        await settle(lambda: room.keys.asked)
+        # The connection rests until the key is decided, and the bytes with it.
+        peer.send(rtmp_wire.message(8, b"\xaf\x01frame") + b"\xff")
+        assert (received, peer.transport.is_eof_written) == ([], False)
+        room.keys.hold.set_result(None)
+        await settle(lambda: peer.transport.is_eof_written)
+        assert [bytes(tag.payload) for tag in received] == [b"\xaf\x01frame"]
+        assert [attempt.result for attempt in room.keys.attempts.of("good")] == ["protocol_error"]
 
     async def test_a_fault_of_ours_ends_that_stream_and_is_logged_once(
         self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -16,8 +16,8 @@ from tests.support.config import faults
 from tests.support.receiver import SECRET
 
 SECTIONS = (
-    "server, rtmp, http, admin, ingest, hls, live, recording, clips, dvr, storage, playback, moderation, keys, obs, "
-    "webhooks, publish_hook, restream, secrets, privacy, log, metrics, limits"
+    "server, rtmp, http, admin, ingest, hls, live, recording, clips, dvr, storage, playback, moderation, keys, "
+    "cluster, obs, webhooks, publish_hook, restream, secrets, privacy, log, metrics, limits"
 )
 
 

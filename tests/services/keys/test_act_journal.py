@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from streamd.services.keys.act_journal import RESERVED_BYTES, Act, ActJournal, ActKind
+from streamd.services.keys.act_journal import RESERVED_BYTES, ActJournal, KeyAct, KeyActKind
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-REVOCATION = Act(ActKind.REVOCATION, "7k2m9xq4ct", AT, "admin", "192.0.2.1", "утечка", ("alice", "bob"))
-SUSPENSION = Act(ActKind.SUSPENSION, "alice", AT, "cli", "", "")
+REVOCATION = KeyAct(KeyActKind.REVOCATION, "7k2m9xq4ct", AT, "admin", "192.0.2.1", "утечка", ("alice", "bob"))
+SUSPENSION = KeyAct(KeyActKind.SUSPENSION, "alice", AT, "cli", "", "")
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "acts"
 
 
-def save(journal: ActJournal, *acts: Act) -> bool:
+def save(journal: ActJournal, *acts: KeyAct) -> bool:
     return asyncio.run(journal.save(lambda: acts))
 
 
-def saved(path: Path, *acts: Act) -> ActJournal:
+def saved(path: Path, *acts: KeyAct) -> ActJournal:
     journal = ActJournal(path)
     assert journal.open() == []
     assert save(journal, *acts)

@@ -137,7 +137,7 @@ class TestTargets:
         changes: list[dict[str, Any]] = [{"label": f"x {KEY}"}, {"label": "two\nlines"}, {"url": f"{URL}/{KEY}"}]
         for change in changes:
             with pytest.raises(RestreamError) as caught:
-                await room.service.change("alice", made.record.target_id, **change, by=ROOT)
+                await room.service.change("alice", made.record.target_id, by=ROOT, **change)
             assert KEY not in str(caught.value)
 
     async def test_a_deleted_one_is_gone(self, room: Room) -> None:

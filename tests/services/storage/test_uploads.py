@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -177,6 +178,17 @@ class TestABucketThatIsAway:
         await room.look(60)
         assert {name: room.bucket.content(name) for name in room.bucket.names()} == named(folder)
         assert room.storage.uploads.oldest_waiting_s == 0
+
+    async def test_what_a_broadcast_adds_meanwhile_is_counted(self, room: StorageRoom) -> None:
+        room.write()
+        room.bucket.fault = StorageFault.UNREACHABLE
+        record = replace(await room.record(), state=RecordingState.RECORDING, size_bytes=1_000_000)
+        room.storage.uploads.add(record)
+        await room.settle()
+        before = room.storage.uploads.backlog_bytes
+        for megabytes in range(2, 10):
+            room.storage.uploads.add(replace(record, size_bytes=megabytes * 1_000_000))
+        assert room.storage.uploads.backlog_bytes == before + 8_000_000
 
     async def test_an_hour_of_twenty_broadcasts_waits_on_the_disk_and_is_caught_up_with(
         self, room: StorageRoom

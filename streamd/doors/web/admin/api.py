@@ -19,7 +19,7 @@ from streamd.doors.web.admin.guards import TokenGate, host_guard
 from streamd.doors.web.admin.keys import KeyDesk
 from streamd.doors.web.admin.operators import OperatorDesk
 from streamd.doors.web.admin.server_calls import ServerDesk
-from streamd.doors.web.admin.streams import StreamDesk
+from streamd.doors.web.admin.streams import KickElsewhere, StreamDesk
 from streamd.doors.web.admin.users import UserDesk
 from streamd.doors.web.contents import BYTES_MAX
 from streamd.doors.web.headers import harden
@@ -55,6 +55,7 @@ def admin_app(
     keys: KeyService,
     streams: LiveStreams,
     metrics: CollectorRegistry,
+    merged: Callable[[bytes], Awaitable[bytes]] | None = None,
     token: str,
     rtmp_urls: Sequence[str],
     console: Console,
@@ -64,6 +65,7 @@ def admin_app(
     forget: Callable[[str], Awaitable[None]] | None = None,
     operators: OperatorService | None = None,
     preview_ticket: Callable[[str], str] = lambda _: "",
+    kick_elsewhere: KickElsewhere | None = None,
     port: Port,
     clock: Clock,
     hosts: Collection[str] = (),
@@ -77,6 +79,7 @@ def admin_app(
         keys: The key service.
         streams: The live streams.
         metrics: Shown at ``/metrics``.
+        merged: Puts those of other processes of this server with them; None where there are none.
         token: Root's, for all that the API has.
         rtmp_urls: The server addresses for broadcasters, shown with a new key: RTMPS first, and what works with every
             encoder last.
@@ -87,6 +90,7 @@ def admin_app(
         forget: Deletes what else there is of a user who is deleted.
         operators: The people with tokens of their own.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
+        kick_elsewhere: Closes the publisher of a stream that another node has; None for a server that is alone.
         port: The bounds of peers.
         clock: For all times.
         hosts: Host names by which a browser may reach this API, beside ``localhost`` and IP addresses.
@@ -98,11 +102,11 @@ def admin_app(
     gate = TokenGate(token, console.sessions, operators, port, clock, on_wrong_token)
     document = _Document()
     document.operations = operations = [
-        *ServerDesk(keys, metrics, not_ready_because, warnings).operations(),
+        *ServerDesk(keys, metrics, not_ready_because, warnings, merged).operations(),
         Operation("GET", "/openapi.json", document.show, None, right=None),
         *KeyDesk(keys, rtmp_urls).operations(),
         *UserDesk(keys, recordings, playback, forget).operations(),
-        *StreamDesk(streams, keys, clock, recordings, preview_ticket).operations(),
+        *StreamDesk(streams, keys, clock, recordings, preview_ticket, kick_elsewhere).operations(),
         *(recordings.operations() if recordings is not None else ()),
         *(playback.operations() if playback is not None else ()),
         *more,

@@ -37,6 +37,7 @@ class ServerDesk:
         metrics: Shown at ``/metrics``.
         not_ready_because: The reason, beside the key store, to send no broadcaster here; None without one.
         warnings: The troubles of a server that is ready, for operators.
+        merged: Puts the metrics of other processes of this server with them; None where there are none.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class ServerDesk:
         metrics: CollectorRegistry,
         not_ready_because: Callable[[], str | None],
         warnings: Callable[[], Awaitable[Sequence[str]]],
+        merged: Callable[[bytes], Awaitable[bytes]] | None = None,
     ) -> None:
+        self._merged = merged
         self._keys = keys
         self._metrics = metrics
         self._not_ready_because = not_ready_because
@@ -90,7 +93,10 @@ class ServerDesk:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Metrics in Prometheus's text format."""
-        return web.Response(body=generate_latest(self._metrics), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
+        page = generate_latest(self._metrics)
+        if self._merged is not None:
+            page = await self._merged(page)
+        return web.Response(body=page, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
 
     async def list_audit(self, _: web.Request, query: AuditQuery) -> web.Response:
         """List or search the audit log: acts on keys, users and streams, with actor, time and reason."""

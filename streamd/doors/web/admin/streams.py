@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -18,12 +19,15 @@ from streamd.services.keys.request import checked_reason
 from streamd.services.operators.roles import Right
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from streamd.clock import Clock
     from streamd.doors.web.admin.recordings import RecordingDesk
     from streamd.doors.web.live_streams import LiveStreams
     from streamd.services.keys.service import KeyService
+
+
+KickElsewhere = Callable[[str], Awaitable[Mapping[str, str] | None]]
+"""Closes the publisher of a stream that another node has; returns what became of it by node, or None where none has
+it."""
 
 
 class StreamDesk:
@@ -35,6 +39,7 @@ class StreamDesk:
         clock: For all times.
         recordings: Knows which of them are recorded; None where nothing is.
         preview_ticket: Makes a ticket for a look at a channel that counts as no viewer.
+        kick_elsewhere: Closes the publisher of a stream that another node has; None for a server that is alone.
     """
 
     def __init__(
@@ -44,7 +49,9 @@ class StreamDesk:
         clock: Clock,
         recordings: RecordingDesk | None,
         preview_ticket: Callable[[str], str],
+        kick_elsewhere: KickElsewhere | None = None,
     ) -> None:
+        self._kick_elsewhere = kick_elsewhere
         self._streams = streams
         self._keys = keys
         self._recordings = recordings
@@ -92,13 +99,19 @@ class StreamDesk:
         Its key stays good: most encoders come back within seconds.
         """
         name = request.match_info["name"]
-        if self._streams.summary(name) is None:
-            raise _StreamNotLiveError(name)
         reason = checked_reason(body.reason)
+        nodes: Mapping[str, str] | None = {}
         # The kick does not wait for the log, which may not take its row before the disk has room again.
-        kicked = await self._streams.kick(name)
+        if self._streams.summary(name) is not None:
+            kicked = await self._streams.kick(name)
+        else:
+            nodes = await self._kick_elsewhere(name) if self._kick_elsewhere is not None else None
+            if nodes is None:
+                raise _StreamNotLiveError(name)
+            kicked = True
         unwritten = await self._keys.record_kick(name, reason=reason, by=request[ACTOR])
-        return answer(Kick(name=name, kicked=kicked, unwritten=unwritten), status=202 if unwritten else 200)
+        kick = Kick(name=name, kicked=kicked, unwritten=unwritten, nodes=nodes or {})
+        return answer(kick, status=202 if unwritten else 200)
 
     async def preview_stream(self, request: web.Request) -> web.Response:
         """Look at a live stream without being counted as a viewer.

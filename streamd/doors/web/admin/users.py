@@ -96,6 +96,7 @@ class UserDesk:
         """
         name, by = request.match_info["name"], request[ACTOR]
         closed: tuple[str, ...] = ()
+        nodes: Mapping[str, str] = {}
         if body.state is UserState.SUSPENDED:
             # It comes first, for it can be done whatever the key store does.
             suspension = await self._keys.suspend(name, reason=body.reason, by=by)
@@ -104,7 +105,7 @@ class UserDesk:
                 others = sorted(body.model_fields_set & {"limits", "listed", "playback", "record"})
                 left = f"; not changed: {', '.join(others)}" if others else ""
                 return answer(pending.model_copy(update={"unwritten": pending.unwritten + left}), status=202)
-            closed = suspension.closed
+            closed, nodes = suspension.closed, suspension.nodes
         # The limits first: a restored user goes on the air with the new limits.
         if body.limits is not None:
             await self._keys.limit(name, body.limits.model_dump(exclude_unset=True), reason=body.reason, by=by)
@@ -117,7 +118,7 @@ class UserDesk:
         if body.state is UserState.ACTIVE:
             await self._keys.restore(name, reason=body.reason, by=by)
         user = User.of(await self._keys.get_user(name), self._wishes, self._policies)
-        return answer(ChangedUser(**dict(user), closed=list(closed)))
+        return answer(ChangedUser(**dict(user), closed=list(closed), nodes=nodes))
 
     async def delete_user(self, request: web.Request, query: ReasonQuery) -> web.Response:
         """Close a user's streams, and delete the user with all keys and recordings.

@@ -18,6 +18,7 @@ from streamd.doors.web.models.common import (
     Limit,
     UserName,
 )
+from streamd.doors.web.models.nodes import DoneOnNodes
 from streamd.services.keys.foreign_key import KEYS_MAX, ImportOutcome
 from streamd.services.keys.records import (
     DeleteResult,
@@ -245,7 +246,7 @@ class KeyDeletion(ApiModel):
         return cls(id=result.name, closed=list(result.closed))
 
 
-class Revocation(ApiModel):
+class Revocation(DoneOnNodes):
     """A revocation: the key is refused, and what ran on it is closed."""
 
     id: str
@@ -267,4 +268,5 @@ class Revocation(ApiModel):
             reason=result.reason,
             closed=list(result.closed),
             unwritten=result.unwritten,
+            nodes=result.nodes,
         )

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from streamd.doors.web.models.common import ApiModel
+from streamd.doors.web.models.nodes import DoneOnNodes
 from streamd.services.live.health import HealthCode, HealthStatus, Severity
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class StreamList(ApiModel):
         return cls(streams=[Stream.of(summary, recording_of) for summary in ordered])
 
 
-class Kick(ApiModel):
+class Kick(DoneOnNodes):
     """A completed kick."""
 
     name: str

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Instant, Limit, Reason
+from streamd.doors.web.models.nodes import DoneOnNodes
 from streamd.services.moderation.acts.block import ORDER_CHARS_MAX, Block, BlockKind, BlockScope
 from streamd.services.moderation.acts.blocks import BlockImport, BlockResult
 from streamd.services.moderation.acts.order import TEXT_CHARS_MAX, URLS_MAX, Effect, Order, OrderEffect, OrderResult
@@ -144,7 +145,7 @@ class TakedownShown(ApiModel):
         return cls(**_facts(takedown))
 
 
-class TakedownAnswer(TakedownShown):
+class TakedownAnswer(TakedownShown, DoneOnNodes):
     """A completed takedown: nothing of the target is shown any more."""
 
     closed: Sequence[str]
@@ -165,6 +166,7 @@ class TakedownAnswer(TakedownShown):
             took_ms=round(done.took_s * 1000, 3),
             caches=_caches(done.caches),
             unwritten=done.unwritten,
+            nodes=done.nodes,
         )
 
 
@@ -252,7 +254,7 @@ class BlockShown(ApiModel):
         return cls.model_validate(block)
 
 
-class BlockAnswer(BlockShown):
+class BlockAnswer(BlockShown, DoneOnNodes):
     """A block that holds."""
 
     closed: Sequence[str]
@@ -269,6 +271,7 @@ class BlockAnswer(BlockShown):
             closed=done.closed,
             caches=_caches(done.caches),
             unwritten=done.unwritten,
+            nodes=done.nodes,
         )
 
 

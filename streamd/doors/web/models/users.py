@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from streamd.doors.web.models.common import PAGE_LIMIT_DEFAULT, ApiModel, Limit, Reason, UserName
+from streamd.doors.web.models.nodes import DoneOnNodes
 from streamd.doors.web.models.playback import NO_POLICIES, PlaybackChange
 from streamd.services.keys.records import DeleteResult, SuspendResult, UserRecord, UserState
 from streamd.services.keys.request import BITRATE_KBPS_RANGE, PICTURE_PIXELS_RANGE
@@ -125,14 +126,14 @@ class UserDeletion(ApiModel):
         return cls(name=result.name, keys=len(result.keys), closed=list(result.closed))
 
 
-class ChangedUser(User):
+class ChangedUser(User, DoneOnNodes):
     """A user who was changed."""
 
     closed: Sequence[str] = ()
     """Names of the streams that a suspension closed."""
 
 
-class UnwrittenSuspension(ApiModel):
+class UnwrittenSuspension(DoneOnNodes):
     """A suspension that holds on this server, and that the key store does not have yet."""
 
     name: str
@@ -153,6 +154,7 @@ class UnwrittenSuspension(ApiModel):
             suspend_reason=result.reason,
             closed=list(result.closed),
             unwritten=result.unwritten,
+            nodes=result.nodes,
         )
 
 

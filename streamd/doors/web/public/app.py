@@ -345,7 +345,7 @@ class PublicApi:
         channel = self._channels.find(name)
         if channel is Absence.TAKEN_DOWN:
             return _problem(HTTPStatus.GONE, "This channel has been taken down.", ChannelState.GONE)
-        if channel is Absence.UNKNOWN or not channel.is_live:
+        if isinstance(channel, Absence) or not channel.is_live:
             return _problem(HTTPStatus.NOT_FOUND, "This channel is not live.", ChannelState.OFFLINE)
         if channel.presentation is None:
             detail = "This channel is about to go live: nothing of it can be played yet."

@@ -62,7 +62,7 @@ def state_of(channels: PublicChannels, name: str, now: float) -> ChannelState:
     stream = channels.find(name)
     if stream is Absence.TAKEN_DOWN:
         return ChannelState.GONE
-    if stream is Absence.UNKNOWN or not stream.is_live:
+    if isinstance(stream, Absence) or not stream.is_live:
         return ChannelState.OFFLINE
     if stream.presentation is None:
         return ChannelState.STARTING

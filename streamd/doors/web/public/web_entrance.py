@@ -174,7 +174,7 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 class Cut:
-    """Ends a step of a handler when its viewer may not watch any more (``viewing.Held``); a context manager.
+    """Ends a step of a handler when its viewer may not watch any more (``viewing.Ongoing``); a context manager.
 
     Args:
         on_cut: Called before the cut returns, while the step itself ends at the loop's next turn.

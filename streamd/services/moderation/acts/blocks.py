@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,6 +22,7 @@ from streamd.errors import (
 from streamd.services.audit.audit_log import entry_of
 from streamd.services.audit.records import SERVER, AuditEntry
 from streamd.services.events.event import Event, EventType
+from streamd.services.keys.announce import Announce, alone
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.acts.act_writer import UnwrittenAct
 from streamd.services.moderation.acts.block import Block, BlockKind, BlockScope, checked_block
@@ -31,7 +32,7 @@ from streamd.services.moderation.acts.takedown import CacheFault
 from streamd.services.moderation.ids import IdKind, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from streamd.clock import Clock
@@ -70,6 +71,8 @@ class BlockResult:
     unwritten: str = ""
     """Why the store does not have it yet; empty where it does."""
     caches: tuple[CacheFault, ...] = ()
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """What became of it at the nodes of a cluster; empty for a server that is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ class Blocks:
         self._fingerprint: tuple[object, ...] = ()
         self.held = HeldBlocks(bars, gate)
         self._acts: set[asyncio.Task[Any]] = set()
+        self.announce: Announce = alone
+        """Tells the other nodes of a cluster of blocks."""
 
     async def start(self) -> None:
         """Have what was blocked be so, before any door opens.
@@ -245,6 +250,7 @@ class Blocks:
             raise TakedownNotFoundError(f"there is no block {block_id}: somebody has removed it")
         log.info("block.removed", extra={"block": block_id, "kind": block.kind.value, "by": actor.name})
         self._tell(Event(EventType.BLOCK_REMOVED, now, facts_of(block) | {"by": actor.name, "reason": reason}))
+        await self.announce("block", block_id, True)
         return block
 
     async def import_all(
@@ -364,7 +370,8 @@ class Blocks:
         )
         told: dict[str, Value] = {"by": actor.name, "reason": block.reason, "closed": closed}
         self._tell(Event(EventType.BLOCK_ADDED, block.added_at, facts_of(block) | told))
-        return BlockResult(block, is_new=True, closed=tuple(closed), unwritten=unwritten, caches=faults)
+        nodes = await self.announce("block", block.id, not unwritten)
+        return BlockResult(block, is_new=True, closed=tuple(closed), unwritten=unwritten, caches=faults, nodes=nodes)
 
     async def _import(
         self, new: Sequence[Block], known: int, live: tuple[str, ...], actor: Actor, now: datetime, words: str
@@ -391,6 +398,7 @@ class Blocks:
         log.info("blocks.imported", extra={"blocks": len(new), "by": actor.name, "closed": closed[:NAMES_MAX]})
         told: dict[str, Value] = {"blocks": len(new), "known": known, "by": actor.name, "closed": closed[:NAMES_MAX]}
         self._tell(Event(EventType.BLOCKS_IMPORTED, now, told))
+        await self.announce("block", import_id, not unwritten)
         return BlockImport(import_id, len(new), known, (), 0, live[:NAMES_MAX], len(closed), unwritten)
 
     async def _darken(self, added: Sequence[Block]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Self
 
@@ -74,6 +75,8 @@ class TakedownResult:
     unwritten: str = ""
     """Why the store does not have it yet; empty where it does."""
     caches: tuple[CacheFault, ...] = ()
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """What became of it at the nodes of a cluster; empty for a server that is alone."""
 
     @property
     def id(self) -> str:

@@ -22,6 +22,7 @@ from streamd.errors import ModerationStateError, StoreUnavailableError, Takedown
 from streamd.services.audit.audit_log import entry_of
 from streamd.services.audit.records import SERVER
 from streamd.services.events.event import Event, EventType
+from streamd.services.keys.announce import Announce, alone
 from streamd.services.keys.request import checked_reason
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.acts.act_writer import UnwrittenAct
@@ -131,6 +132,8 @@ class Takedowns:
         self._tell = tell
         self._fingerprint: tuple[object, ...] = ()
         self._acts: set[asyncio.Task[TakedownResult]] = set()
+        self.announce: Announce = alone
+        """Tells the other nodes of a cluster of takedowns."""
         self.evidence: KeepsEvidence | None = None
         """The room of evidence; None where there is none."""
 
@@ -257,6 +260,7 @@ class Takedowns:
         self._tell(
             Event(EventType.TAKEDOWN_RESTORED, now, self._about(restored) | {"by": actor.name, "reason": reason})
         )
+        await self.announce("takedown", takedown_id, True)
         # A cache has kept the refusals for a second.
         faults = await self._tell_caches(target)
         return RestoreResult(restored, self._dark.still_dark_by(target), faults)
@@ -351,7 +355,8 @@ class Takedowns:
         )
         told: dict[str, Value] = {"by": takedown.made_by, "closed": closed}
         self._tell(Event(EventType.TAKEDOWN_MADE, takedown.made_at, self._about(takedown) | told))
-        return TakedownResult(takedown, tuple(closed), took_s, unwritten, faults)
+        nodes = await self.announce("takedown", takedown.id, not unwritten)
+        return TakedownResult(takedown, tuple(closed), took_s, unwritten, faults, nodes)
 
     async def _tell_caches(self, target: Target) -> tuple[CacheFault, ...]:
         if not self._purge.has_caches:

@@ -1,0 +1,1 @@
+"""What nodes say to each other: over NATS to all, and over HTTP to one."""
