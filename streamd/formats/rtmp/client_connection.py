@@ -7,9 +7,9 @@ Spec: RTMP 1.0 (2012); Enhanced RTMP v2 (2026-01-31) where ``connect`` is concer
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from streamd.errors import AmfError, LocalStateError, MessageError, ProtocolError, RtmpError
 from streamd.formats.amf.amf0 import write_values
@@ -49,6 +49,8 @@ _AMF_LIMITS = Limits(amf_depth_max=8, amf_values_max=512)
 _CODE_CHARS_MAX = 64
 _DESCRIPTION_CHARS_MAX = 256
 _URL_CHARS_MAX = 2048
+# RFC 3986 section 2.3.
+_UNRESERVED = string.ascii_letters + string.digits + "-._~"
 
 _CONNECT, _RELEASE, _FC_PUBLISH, _CREATE, _PUBLISH, _FC_UNPUBLISH, _DELETE = map(float, range(1, 8))
 _WINDOW_BYTES = 2_500_000
@@ -305,8 +307,23 @@ class ClientConnection:
 def _forms_of(stream_key: str) -> list[str]:
     """A stream key as a server may repeat it, the longest first: whole, without its query, and quoted for a URL."""
     name = stream_key.partition("?")[0]
-    forms = {form for text in (stream_key, name) for form in (text, quote(text), quote(text, safe=""))}
+    forms = {_quoted(text, kept) for text in (stream_key, name) for kept in (None, "/", "")}
     return sorted(forms - {""}, key=len, reverse=True)
+
+
+def _quoted(text: str, kept: str | None) -> str:
+    """A text with every sign that is not unreserved as its percent code (RFC 3986 2.1), but those that are kept.
+
+    Args:
+        text: It.
+        kept: Signs that stay; None for all of them.
+    """
+    if kept is None:
+        return text
+    kept += _UNRESERVED
+    return "".join(
+        sign if sign in kept else "".join(f"%{byte:02X}" for byte in sign.encode(errors="replace")) for sign in text
+    )
 
 
 def _text(value: Value, chars_max: int) -> str:

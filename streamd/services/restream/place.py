@@ -6,16 +6,19 @@ RTMP has no URL scheme of its own; this is the form that YouTube, Twitch, Facebo
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
-from streamd.errors import KeyRequestError, RestreamError
+from streamd.errors import RestreamError
 from streamd.formats.rtmp.client_connection import PublishAddress
-from streamd.services.keys.request import checked_label
 
 URL_CHARS_MAX = 1024
 """Those of large services have fewer than 80."""
 STREAM_KEY_CHARS_MAX = 512
 """Facebook's have some 60, Twitch's with options 120."""
+
+LABEL_CHARS_MAX = 100
+"""As of keys: a line of a list."""
 
 _PORTS = {"rtmp": 1935, "rtmps": 443}
 # Scheme, user and password, host (an IPv6 address in brackets), port, all behind the host.
@@ -129,10 +132,12 @@ def check_label(label: str, stream_key: str) -> str:
     Raises:
         RestreamError: It is no line of text, or has a stream key in it.
     """
-    try:
-        text = checked_label(label)
-    except KeyRequestError as exc:
-        raise RestreamError("label", str(exc)) from exc
+    text = label.strip()
+    if len(text) > LABEL_CHARS_MAX:
+        raise RestreamError("label", f"has {len(text)} characters, {LABEL_CHARS_MAX} allowed")
+    # Control characters, lone surrogates, line and paragraph separators: none belongs into one line of text.
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
+        raise RestreamError("label", "holds a control character or line break")
     if stream_key in text:
         raise RestreamError("label", "holds the stream key, which everybody would see")
     return text

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from streamd.doors.web.models.common import ApiModel, UserName
-from streamd.services.keys.request import LABEL_LENGTH_MAX
-from streamd.services.restream.place import STREAM_KEY_CHARS_MAX, URL_CHARS_MAX
+from streamd.services.restream.place import LABEL_CHARS_MAX, STREAM_KEY_CHARS_MAX, URL_CHARS_MAX
 from streamd.services.restream.target import ID_PATTERN, TargetState
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 TargetId = Annotated[str, Field(pattern=f"^{ID_PATTERN}$", examples=["tgt_01kjmg3m00q8p4w6s2v0x9y7z5"])]
 Url = Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX, examples=["rtmps://a.rtmps.youtube.com/live2"])]
 StreamKey = Annotated[str, Field(min_length=1, max_length=STREAM_KEY_CHARS_MAX)]
-Label = Annotated[str, Field(max_length=LABEL_LENGTH_MAX)]
+Label = Annotated[str, Field(max_length=LABEL_CHARS_MAX)]
 
 
 class TargetOwnerPath(ApiModel):
