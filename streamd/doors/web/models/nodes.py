@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from streamd.doors.web.models.common import ApiModel
 
@@ -16,14 +16,7 @@ class DoneOnNodes(ApiModel):
 
     nodes: Mapping[str, str] = {}
     """In a cluster, what became of it at each node: `done`; `unreachable`, whose lease is over, and which reads what it
-    missed before it serves again; or `failed`. Left out by a server that is alone."""
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        shown: dict[str, Any] = handler(self)
-        if not shown.get("nodes"):
-            shown.pop("nodes", None)
-        return shown
+    missed before it serves again; or `failed`. Empty at a server that is alone."""
 
 
 class Node(ApiModel):

@@ -201,7 +201,7 @@ class TestUsers:
         api.streams.live["alice"] = summary("alice", key["id"])
         user = await api.call("PATCH", "/api/v1/users/alice", {"state": "suspended", "reason": "abuse"})
         assert (user["state"], user["suspend_reason"], api.streams.live) == ("suspended", "abuse", {})
-        assert user.pop("closed") == ["alice"]
+        assert (user.pop("closed"), user.pop("nodes")) == (["alice"], {})
         assert await api.call("GET", "/api/v1/users/alice") == user
         page = await api.call("GET", "/api/v1/users", params={"state": "suspended"})
         assert page == {"users": [user], "next_after": None}
@@ -218,7 +218,7 @@ class TestUsers:
             {"bitrate_kbps_max": None, "picture_pixels_max": 2_088_960},
             "suspended",
         )
-        assert await api.call("GET", path) | {"closed": []} == user
+        assert await api.call("GET", path) | {"closed": [], "nodes": {}} == user
 
     @pytest.mark.parametrize("body", [{}, {"reason": "x"}, {"limits": {"bitrate_kbps_max": 0}}, {"limits": {"x": 1}}])
     async def test_a_change_that_is_none_is_refused(self, api: Api, body: dict[str, Any]) -> None:
@@ -283,7 +283,7 @@ class TestStreams:
     async def test_a_kick_closes_and_is_audited(self, api: Api) -> None:
         api.streams.live["alice"] = summary("alice")
         answer = await api.call("POST", "/api/v1/streams/alice/kick", {"reason": "test"})
-        assert (answer, api.streams.live) == ({"name": "alice", "kicked": True, "unwritten": ""}, {})
+        assert (answer, api.streams.live) == ({"name": "alice", "kicked": True, "unwritten": "", "nodes": {}}, {})
         (entry,) = (await api.call("GET", "/api/v1/audit"))["entries"]
         assert (entry["action"], entry["stream"], entry["reason"], entry["actor"], entry["address"]) == (
             "stream.kicked", "alice", "test", "root", "127.0.0.1",
