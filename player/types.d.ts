@@ -190,12 +190,36 @@ interface Attempt {
   ended_at: string | null;
 }
 
+type TargetState = "off" | "waiting" | "connecting" | "live" | "reconnecting" | "refused" | "failed";
+
+/** A server that broadcasts are passed on to. */
+interface RestreamTarget {
+  id: string;
+  url: string;
+  /** The end of its stream key. */
+  key_hint: string;
+  label: string;
+  enabled: boolean;
+  state: TargetState;
+  since: string | null;
+  kbps: number;
+  dropped: number;
+  attempts: number;
+  last_error: string;
+}
+
+interface OwnTargetList {
+  targets: RestreamTarget[];
+  targets_max: number;
+}
+
 interface StudioState {
   channel: string;
   rtmp_url: string;
   limits: UserLimits;
   state: "offline" | "live" | "live_with_other_key";
   stream: StreamFigures | null;
+  targets_max: number;
   attempts: Attempt[];
 }
 

@@ -77,6 +77,7 @@ class AdminDoor:
             recording_of=services.recordings.recorder.recording_of,
             on_token_over=self._end_previews,
             has_cases=services.moderation is not None,
+            has_targets=services.restream is not None,
         )
         if (moderation := services.moderation) is not None:
             desk = moderation.desk

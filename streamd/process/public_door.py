@@ -24,6 +24,7 @@ from streamd.doors.web.public.media import MediaRoutes
 from streamd.doors.web.public.obs import ObsDesk
 from streamd.doors.web.public.own_clips import OwnClipDesk
 from streamd.doors.web.public.own_recordings import OwnRecordingDesk
+from streamd.doors.web.public.own_targets import OwnTargetDesk
 from streamd.doors.web.public.pages import Pages
 from streamd.doors.web.public.posters import PosterRoutes
 from streamd.doors.web.public.recorded_lists import RecordedLists
@@ -213,6 +214,9 @@ class PublicDoor:
             recordings=own_recordings,
             clips=OwnClipDesk(kept.clips, kept.recorder, own_recordings),
             decisions=moderation.decisions if moderation is not None else None,
+            targets=OwnTargetDesk(services.restream.service, own_recordings, services.clock)
+            if services.restream is not None
+            else None,
         )
         vod = VodRoutes(
             recorder=kept.recorder,

@@ -85,12 +85,20 @@ class RtmpDialer:
             OSError: There are none.
             AddressForbiddenError: One of them may not be reached.
         """
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        )
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            )
+        except UnicodeError as exc:
+            # What IDNA has no form for, a label of 64 letters for one, is no name.
+            raise OSError("there is no such name") from exc
         addresses: list[tuple[socket.AddressFamily, str]] = [(each[0], str(each[4][0])) for each in found]
         for _, address in addresses:
-            check_address(self.guard, host, address, setting="restream.allow_networks")
+            try:
+                check_address(self.guard, host, address, setting="restream.allow_networks")
+            except AddressForbiddenError as exc:
+                # The broadcaster reads this: which address a name has behind our firewall is not theirs to learn.
+                raise AddressForbiddenError(f"{host} is not on the internet, nor in restream.allow_networks") from exc
         return addresses
 
     def close(self) -> None:
@@ -190,7 +198,8 @@ class RtmpLink(asyncio.Protocol):
         except AddressForbiddenError as exc:
             self._end(str(exc))
         except OSError as exc:
-            self._end(f"no connection: {exc.strerror or exc}")
+            # uvloop's have no words where a server hangs up in the middle of TLS.
+            self._end(f"no connection: {exc.strerror or str(exc) or 'the target closed it'}")
         except Exception:
             log.exception("target.broken", extra={"target_id": self._target.target_id, "user": self._target.user})
             self._end("internal error")
@@ -236,7 +245,9 @@ class RtmpLink(asyncio.Protocol):
     def _leads_back(self, connection: socket.socket) -> bool:
         """Whether the far end is a door of this very server."""
         here, there = connection.getsockname(), connection.getpeername()
-        return here[0] == there[0] and there[1] in self._dialer.own_ports()
+        if there[1] not in self._dialer.own_ports():
+            return False
+        return here[0] == there[0] or _is_of_this_machine(connection.family, there[0])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
@@ -300,3 +311,13 @@ class RtmpLink(asyncio.Protocol):
         if self._answer_timer is not None:
             self._answer_timer.cancel()
             self._answer_timer = None
+
+
+def _is_of_this_machine(family: socket.AddressFamily, address: str) -> bool:
+    """Whether an address is one of ours: we could listen at it."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+        return True

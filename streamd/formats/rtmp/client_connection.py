@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from streamd.errors import AmfError, LocalStateError, MessageError, ProtocolError, RtmpError
 from streamd.formats.amf.amf0 import write_values
@@ -283,12 +284,29 @@ class ClientConnection:
         self._step(ClientInput.CLOSE)
         events.append(
             PublishRefused(
-                _text(said.get("code"), _CODE_CHARS_MAX), _text(said.get("description"), _DESCRIPTION_CHARS_MAX)
+                self._words(said.get("code"), _CODE_CHARS_MAX),
+                self._words(said.get("description"), _DESCRIPTION_CHARS_MAX),
             )
         )
 
+    def _words(self, value: Value, chars_max: int) -> str:
+        """A server's words for people. Many servers name the stream, which is the secret: nothing of it is left."""
+        if not isinstance(value, str):
+            return ""
+        for secret in _forms_of(self._address.stream_key):
+            # Before the words are cut, which could leave a piece of it.
+            value = value.replace(secret, "…")
+        return _text(value, chars_max)
+
     def _step(self, step: ClientInput) -> None:
         self.state = next_client_state(self.state, step)
+
+
+def _forms_of(stream_key: str) -> list[str]:
+    """A stream key as a server may repeat it, the longest first: whole, without its query, and quoted for a URL."""
+    name = stream_key.partition("?")[0]
+    forms = {form for text in (stream_key, name) for form in (text, quote(text), quote(text, safe=""))}
+    return sorted(forms - {""}, key=len, reverse=True)
 
 
 def _text(value: Value, chars_max: int) -> str:

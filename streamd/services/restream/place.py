@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from streamd.errors import RestreamError
+from streamd.errors import KeyRequestError, RestreamError
 from streamd.formats.rtmp.client_connection import PublishAddress
+from streamd.services.keys.request import checked_label
 
 URL_CHARS_MAX = 1024
 """Those of large services have fewer than 80."""
@@ -23,6 +24,9 @@ _URL = re.compile(
     re.I,
 )
 _PORT_MAX = 65_535
+# RFC 1035 section 2.3.4.
+_HOST_CHARS_MAX = 253
+_HOST_LABEL_CHARS_MAX = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,10 @@ class RestreamPlace:
     app: str
     url: str
     """As it is shown, and told as ``tcUrl``."""
+
+    def is_served_as(self, other: RestreamPlace) -> bool:
+        """Whether the other is on the same server, told as safely: only there may a stream key go on to be sent."""
+        return (self.host.lower(), self.port, self.is_tls) == (other.host.lower(), other.port, other.is_tls)
 
     def address(self, stream_key: str) -> PublishAddress:
         """The words of the connection."""
@@ -70,6 +78,9 @@ def read_place(url: str) -> RestreamPlace:
             "url", "has no application; the form is rtmp://HOST/APP, and the stream key stands by itself"
         )
     host = parts["host"]
+    labels = host.removesuffix(".").split(".")
+    if len(host) > _HOST_CHARS_MAX or not all(0 < len(label) <= _HOST_LABEL_CHARS_MAX for label in labels):
+        raise RestreamError("url", "has a host that no server can have")
     where = host if port == _PORTS[scheme] else f"{host}:{port}"
     return RestreamPlace(
         host=host.strip("[]"), port=port, is_tls=scheme == "rtmps", app=app, url=f"{scheme}://{where}/{app}"
@@ -92,6 +103,38 @@ def check_stream_key(stream_key: str) -> str:
         raise RestreamError("stream_key", f"has {len(text)} characters, {STREAM_KEY_CHARS_MAX} allowed")
     if not _is_plain(text):
         raise RestreamError("stream_key", "has a space or a sign that no stream key has")
+    return text
+
+
+def check_apart(place: RestreamPlace, stream_key: str) -> None:
+    """Check that the stream key is not a part of the URL, which everybody would see.
+
+    Raises:
+        RestreamError: It is.
+    """
+    if stream_key in place.app.split("/"):
+        raise RestreamError("url", "has the stream key in it, which stands by itself")
+
+
+def check_label(label: str, stream_key: str) -> str:
+    """Check the label of a target.
+
+    Args:
+        label: For people; it stands in lists, events and logs.
+        stream_key: The secret of the target.
+
+    Returns:
+        It, without spaces around.
+
+    Raises:
+        RestreamError: It is no line of text, or has a stream key in it.
+    """
+    try:
+        text = checked_label(label)
+    except KeyRequestError as exc:
+        raise RestreamError("label", str(exc)) from exc
+    if stream_key in text:
+        raise RestreamError("label", "holds the stream key, which everybody would see")
     return text
 
 

@@ -7,10 +7,10 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from streamd.errors import SecretsError, StoreUnavailableError
+from streamd.errors import RestreamError, SecretsError, StoreUnavailableError
 from streamd.limits import RESTREAM
 from streamd.services.audit.records import AuditEntry
-from streamd.services.restream.place import check_stream_key, hint_of, read_place
+from streamd.services.restream.place import check_apart, check_label, check_stream_key, hint_of, read_place
 from streamd.services.restream.push import Push, PushOptions
 from streamd.services.restream.restream_output import RestreamOutput
 from streamd.services.restream.target import ID_PREFIX, TargetRecord, TargetReport, TargetState
@@ -160,7 +160,7 @@ class RestreamService:
             by: Who adds it.
 
         Raises:
-            RestreamError: The URL or the key is none, or the user has as many as they may.
+            RestreamError: The URL, the key or the label is none, or the user has as many as they may.
             UserNotFoundError: There is no such user.
             SecretsError: The key cannot be locked.
             StoreUnavailableError: It could not be written.
@@ -173,10 +173,11 @@ class RestreamService:
             place=read_place(url),
             stream_key=key,
             key_hint=hint_of(key),
-            label=label,
+            label=check_label(label, key),
             is_enabled=is_enabled,
             created_at=now,
         )
+        check_apart(record.place, key)
         entry = self._entry("target.added", record, by)
         await self._store.add(record, entry, targets_max=self.options.targets_per_user_max)
         self._apply(record)
@@ -196,7 +197,7 @@ class RestreamService:
         """Change a target; None leaves a thing as it is. A broadcast that runs goes to its new place at once.
 
         Raises:
-            RestreamError: The URL or the key is none.
+            RestreamError: The URL, the key or the label is none, or the key is missing for another server.
             RestreamTargetNotFoundError: The user has no such target.
             SecretsError: A key cannot be opened or locked.
             StoreUnavailableError: It could not be written.
@@ -205,13 +206,20 @@ class RestreamService:
         record = before
         if url is not None:
             record = replace(record, place=read_place(url))
+            if stream_key is None and not record.place.is_served_as(before.place):
+                # Whoever may change a target must not have its key sent to a server of their own.
+                raise RestreamError(
+                    "stream_key", "is wanted with another server: the one that is kept is not sent there"
+                )
         if stream_key is not None:
             key = check_stream_key(stream_key)
             record = replace(record, stream_key=key, key_hint=hint_of(key))
         if label is not None:
-            record = replace(record, label=label)
+            record = replace(record, label=check_label(label, record.stream_key))
         if is_enabled is not None:
             record = replace(record, is_enabled=is_enabled)
+        if url is not None or stream_key is not None:
+            check_apart(record.place, record.stream_key)
         await self._store.change(record, self._entry("target.changed", record, by))
         if replace(record, label=before.label) != before:
             self._apply(record)

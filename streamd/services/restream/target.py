@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from streamd.services.restream.place import RestreamPlace
 
 ID_PREFIX = "tgt_"
+ID_PATTERN = "tgt_[0-7][0-9a-hjkmnp-tv-z]{25}"
+"""The prefix and a ULID."""
+
+
+def is_target_id(text: str) -> bool:
+    """Whether a text is an id that a target can have."""
+    return re.fullmatch(ID_PATTERN, text) is not None
 
 
 class TargetState(enum.StrEnum):

@@ -25,8 +25,8 @@ ADDRESS = PublishAddress("live2", "rtmps://a.example/live2", "a-secret-key")
 S0_TO_S2 = b"\x03" + bytes(2 * PACKET_BYTES)
 
 
-def new_client() -> ClientConnection:
-    return ClientConnection(ADDRESS, nonce=b"n" * 16, flash_version="FMLE/3.0 (compatible; streamd)")
+def new_client(address: PublishAddress = ADDRESS) -> ClientConnection:
+    return ClientConnection(address, nonce=b"n" * 16, flash_version="FMLE/3.0 (compatible; streamd)")
 
 
 class Line:
@@ -118,8 +118,8 @@ class TestPublishing:
 class Server:
     """A server that says whatever a test wants, and reads what it is sent."""
 
-    def __init__(self) -> None:
-        self.client = new_client()
+    def __init__(self, address: PublishAddress = ADDRESS) -> None:
+        self.client = new_client(address)
         self.client.data_to_send()
         self.events = self.client.receive_data(S0_TO_S2)
         self._writer = ChunkWriter()
@@ -180,6 +180,24 @@ class TestWordsOfAServer:
         server = Server().publishing()
         events = server.say(commands.on_status(1, "error", "NetStream.Publish.Rejected", "x" * 1000))
         assert events == [PublishRefused("NetStream.Publish.Rejected", "x" * 256)]
+
+    @pytest.mark.parametrize(
+        "said", [ADDRESS.stream_key, f"live2/{ADDRESS.stream_key}?x=1", "x" * 250 + ADDRESS.stream_key]
+    )
+    def test_the_key_is_not_among_the_words_of_a_refusal(self, said: str) -> None:
+        server = Server().publishing()
+        (refused,) = server.say(commands.on_status(1, "error", said, f"{said} is taken"))
+        assert isinstance(refused, PublishRefused)
+        shown = f"{refused.code} {refused.description}"
+        assert "…" in refused.description
+        assert ADDRESS.stream_key[:6] not in shown
+
+    def test_the_key_is_not_shown_without_its_query_or_quoted_either(self) -> None:
+        key = "live_1/secret part?bandwidthtest=true"
+        server = Server(PublishAddress("app", "rtmp://a.example/app", key)).publishing()
+        words = f"live_1/secret part live_1%2Fsecret%20part live_1/secret%20part {key}"
+        (refused,) = server.say(commands.on_status(1, "error", "NetStream.Publish.BadName", words))
+        assert refused == PublishRefused("NetStream.Publish.BadName", "… … … …")
 
     def test_start_said_twice_is_one_start(self) -> None:
         server = Server().publishing()

@@ -42,6 +42,10 @@ class TestReadPlace:
             ("rtmp://a.example/li\x00ve", "a space or a sign"),
             ("rtmp://ä.example/live", "a space or a sign"),
             ("rtmp://a.example/" + "x" * 2000, "1024 allowed"),
+            (f"rtmp://{'a' * 64}.example/live", "a host that no server can have"),
+            ("rtmp://" + "a." * 127 + "example/live", "a host that no server can have"),
+            ("rtmp://a..example/live", "a host that no server can have"),
+            ("rtmp://.example/live", "a host that no server can have"),
         ],
     )
     def test_what_is_no_place_is_said(self, url: str, why: str) -> None:

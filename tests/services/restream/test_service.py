@@ -126,6 +126,19 @@ class TestTargets:
         assert listed.record == changed.record
         assert (listed.record.place.is_tls, listed.record.key_hint) == (True, "…et-1")
 
+    async def test_the_key_that_is_kept_goes_to_no_other_server(self, room: Room) -> None:
+        made = await room.add()
+        with pytest.raises(RestreamError, match="is wanted with another server"):
+            await room.service.change("alice", made.record.target_id, url="rtmp://thief.example/live2", by=ROOT)
+        assert (await room.service.list("alice"))[0].record == made.record
+
+    async def test_a_label_or_a_url_has_no_key_in_it(self, room: Room) -> None:
+        made = await room.add()
+        for change in ({"label": f"x {KEY}"}, {"label": "two\nlines"}, {"url": f"{URL}/{KEY}"}):
+            with pytest.raises(RestreamError) as caught:
+                await room.service.change("alice", made.record.target_id, **change, by=ROOT)
+            assert KEY not in str(caught.value)
+
     async def test_a_deleted_one_is_gone(self, room: Room) -> None:
         made = await room.add()
         await room.service.delete("alice", made.record.target_id, by=ROOT)

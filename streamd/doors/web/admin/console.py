@@ -92,6 +92,7 @@ class Console:
         on_wrong_code: Gets the name and the address of whoever shows a good token and a wrong code.
         on_token_over: Called when a token of an operator works no more, for what was begun with it elsewhere.
         has_cases: Reports are taken here, and moderators decide them.
+        has_targets: Broadcasts are passed on to other servers.
         root: Directory with ``static`` and ``templates``.
     """
 
@@ -108,6 +109,7 @@ class Console:
         recording_of: Callable[[str], str] = lambda _: "",
         on_token_over: Callable[[], None] = lambda: None,
         has_cases: bool = False,
+        has_targets: bool = False,
         root: Path = ROOT,
     ) -> None:
         self.sessions: Sessions[Holder] = Sessions(clock, SESSION_LIMITS)
@@ -119,6 +121,7 @@ class Console:
         self._on_wrong_code = on_wrong_code
         self._on_token_over = on_token_over
         self._has_cases = has_cases
+        self._has_targets = has_targets
         self._tokens: frozenset[str] = frozenset()
         self._files = StaticFiles(root)
 
@@ -311,6 +314,7 @@ class Console:
             level=1,
             public=html.escape(origin),
             cases="on" if self._has_cases else "off",
+            restream="on" if self._has_targets else "off",
             charts=self._files.address(HERE, CHARTS_MODULE) if has_charts else "",
             charts_style=f'<link rel="stylesheet" href="{style}">' if has_charts else "",
         )

@@ -10,14 +10,12 @@ from pydantic import Field
 from streamd.doors.web.models.common import ApiModel, UserName
 from streamd.services.keys.request import LABEL_LENGTH_MAX
 from streamd.services.restream.place import STREAM_KEY_CHARS_MAX, URL_CHARS_MAX
-from streamd.services.restream.target import TargetState
+from streamd.services.restream.target import ID_PATTERN, TargetState
 
 if TYPE_CHECKING:
     from streamd.services.restream.service import Target as ServiceTarget
 
-TargetId = Annotated[
-    str, Field(pattern="^tgt_[0-7][0-9a-hjkmnp-tv-z]{25}$", examples=["tgt_01kjmg3m00q8p4w6s2v0x9y7z5"])
-]
+TargetId = Annotated[str, Field(pattern=f"^{ID_PATTERN}$", examples=["tgt_01kjmg3m00q8p4w6s2v0x9y7z5"])]
 Url = Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX, examples=["rtmps://a.rtmps.youtube.com/live2"])]
 StreamKey = Annotated[str, Field(min_length=1, max_length=STREAM_KEY_CHARS_MAX)]
 Label = Annotated[str, Field(max_length=LABEL_LENGTH_MAX)]
@@ -109,6 +107,14 @@ class RestreamTargetList(ApiModel):
     """A user's targets, in the order in which they were made."""
 
     targets: list[RestreamTarget]
+
+
+class OwnTargets(ApiModel):
+    """A broadcaster's own targets, for their studio."""
+
+    targets: list[RestreamTarget]
+    targets_max: int
+    """How many they may have."""
 
 
 class TargetDeletion(ApiModel):

@@ -52,5 +52,7 @@ class StudioState(ApiModel):
     stream: StreamFigures | None
     decisions: int = 0
     """Takedowns and blocks of the channel that hold; `decisions` tells of them."""
+    targets_max: int = 0
+    """Other servers that the broadcasts may be passed on to; 0 where restreaming is off."""
     attempts: list[OwnAttempt]
     """The newest first."""

@@ -33,6 +33,7 @@ from streamd.doors.web.headers import CONSOLE_HEADERS
 from streamd.doors.web.json_api import NotFoundError, answer, problem, problems, read_body, read_query
 from streamd.doors.web.models.clips import ClipChange, ClipRequest, OwnClipsQuery
 from streamd.doors.web.models.recordings import OwnRecordingChange, OwnRecordingsQuery
+from streamd.doors.web.models.restream import NewTarget, TargetChange
 from streamd.doors.web.models.streams import StreamFigures
 from streamd.doors.web.models.studio import KeyShown, LiveState, OwnAttempt, StudioState
 from streamd.doors.web.models.users import UserLimits
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from streamd.doors.web.public.own_clips import OwnClipDesk
     from streamd.doors.web.public.own_decisions import OwnDecisionDesk
     from streamd.doors.web.public.own_recordings import OwnRecordingDesk
+    from streamd.doors.web.public.own_targets import OwnTargetDesk
     from streamd.doors.web.sessions import SessionRecord
     from streamd.services.keys.verifier import KeyVerifier
 
@@ -107,6 +109,7 @@ class Studio:
         recordings: The broadcasters' own recordings.
         clips: The broadcasters' own clips.
         decisions: What moderators have decided about broadcasters; None where moderation is off.
+        targets: The broadcasters' own targets; None where restreaming is off.
     """
 
     def __init__(
@@ -120,7 +123,9 @@ class Studio:
         recordings: OwnRecordingDesk | None = None,
         clips: OwnClipDesk | None = None,
         decisions: OwnDecisionDesk | None = None,
+        targets: OwnTargetDesk | None = None,
     ) -> None:
+        self._targets = targets
         self._decisions = decisions
         self._recordings = recordings
         self._clips = clips
@@ -152,6 +157,13 @@ class Studio:
             app.router.add_post(f"{PATH}/clips", _with_problems(self._make_clip))
             app.router.add_patch(f"{PATH}/clips/{{id}}", _with_problems(self._change_clip))
             app.router.add_delete(f"{PATH}/clips/{{id}}", _with_problems(self._delete_clip))
+        if self._targets is not None:
+            app.router.add_get(f"{PATH}/targets", _with_problems(self._list_targets))
+            app.router.add_post(f"{PATH}/targets", _with_problems(self._add_target))
+            app.router.add_patch(f"{PATH}/targets/{{id}}", _with_problems(self._change_target))
+            app.router.add_delete(f"{PATH}/targets/{{id}}", _with_problems(self._delete_target))
+            app.router.add_post(f"{PATH}/targets/{{id}}/start", _with_problems(self._start_target))
+            app.router.add_post(f"{PATH}/targets/{{id}}/stop", _with_problems(self._stop_target))
 
     async def _get_page(self, request: web.Request) -> web.Response:
         return page_answer(request, self._page, CONSOLE_HEADERS, CACHE_REVALIDATE)
@@ -220,6 +232,38 @@ class Studio:
         admission = await self._admitted(request)
         return answer(await self._clip_desk.delete(admission, request.remote or "", request.match_info["id"]))
 
+    async def _list_targets(self, request: web.Request) -> web.StreamResponse:
+        admission = await self._admitted(request)
+        return answer(await self._target_desk.list(admission.user))
+
+    async def _add_target(self, request: web.Request) -> web.StreamResponse:
+        admission, new = await self._admitted(request), await read_body(request, NewTarget)
+        return answer(await self._target_desk.add(admission, request.remote or "", new), status=201)
+
+    async def _change_target(self, request: web.Request) -> web.StreamResponse:
+        admission, change = await self._admitted(request), await read_body(request, TargetChange)
+        target_id = request.match_info["id"]
+        return answer(await self._target_desk.change(admission, request.remote or "", target_id, change))
+
+    async def _delete_target(self, request: web.Request) -> web.StreamResponse:
+        admission = await self._admitted(request)
+        return answer(await self._target_desk.delete(admission, request.remote or "", request.match_info["id"]))
+
+    async def _start_target(self, request: web.Request) -> web.StreamResponse:
+        admission = await self._admitted(request)
+        return answer(await self._target_desk.start(admission, request.match_info["id"]))
+
+    async def _stop_target(self, request: web.Request) -> web.StreamResponse:
+        admission = await self._admitted(request)
+        return answer(await self._target_desk.stop(admission, request.match_info["id"]))
+
+    @property
+    def _target_desk(self) -> OwnTargetDesk:
+        # A reload of the configuration can switch it off.
+        if self._targets is None or not self._targets.targets_max:
+            raise NotFoundError("broadcasts are not passed on here")
+        return self._targets
+
     @property
     def _clip_desk(self) -> OwnClipDesk:
         if self._clips is None:
@@ -265,6 +309,7 @@ class Studio:
             state=_live_state(summary, admission),
             stream=None if summary is None else StreamFigures.model_validate(summary),
             decisions=self._decisions.count(admission.user) if self._decisions is not None else 0,
+            targets_max=self._targets.targets_max if self._targets is not None else 0,
             attempts=[OwnAttempt.model_validate(attempt) for attempt in attempts],
         )
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from http.cookies import Morsel
     from pathlib import Path
 
+    from streamd.doors.web.public.own_targets import OwnTargetDesk
     from streamd.services.recording.recorder import Recorder
 
 pytestmark = pytest.mark.asyncio
@@ -71,9 +72,17 @@ class Streams:
 class House:
     """The page, and what stands behind it."""
 
-    def __init__(self, store: KeyStore, *, is_secure: bool = False, recordings: OwnRecordingDesk | None = None) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        *,
+        is_secure: bool = False,
+        recordings: OwnRecordingDesk | None = None,
+        targets: OwnTargetDesk | None = None,
+        clock: ManualClock | None = None,
+    ) -> None:
         self.store = store
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.streams = Streams()
         limits = VerifierOptions(
             guess_limits=GuessLimits(failed_publishes_per_address_max=5, failed_publishes_per_key_max=3)
@@ -87,6 +96,7 @@ class House:
             files=Pages().files,
             options=StudioOptions(RTMP_URL, is_secure=is_secure),
             recordings=recordings,
+            targets=targets,
         )
         app = web.Application()
         studio.add_to(app)

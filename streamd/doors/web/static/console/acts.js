@@ -7,6 +7,7 @@ import { titleOf, VISIBILITIES } from "../recorded.js";
 import { elapsed } from "../viewer_format.js";
 import { clipTitle } from "./clips.js";
 import { showKey, tell } from "./dialogs.js";
+import { showTargets } from "./targets.js";
 
 const REASON = { maxlength: 500, hint: "For the audit log; the broadcaster does not see it." };
 const DAY_S = 86_400;
@@ -227,6 +228,11 @@ export class Acts {
       },
     });
     if (done) tell(Object.keys(done).length ? `The settings of ${user.name} are saved.` : "Nothing was changed.");
+  }
+
+  /** Show where the broadcasts of a user are passed on to. */
+  showTargets(name) {
+    showTargets(this.#client, name, () => this.#live().some((stream) => stream.name === name));
   }
 
   previewTicket(stream) {

@@ -45,6 +45,13 @@ export class UsersView {
     return this.#table.follow();
   }
 
+  /** Whoever reads the users may read where their broadcasts go. */
+  #targetsButton(name) {
+    const button = actButton("Passed on", `broadcasts of ${name}`, () => this.#acts.showTargets(name));
+    button.classList.add("reading");
+    return button;
+  }
+
   #cells(user) {
     const isSuspended = user.state === "suspended";
     const { name } = user;
@@ -75,6 +82,7 @@ export class UsersView {
             { class: "button small", href: `#/recordings/${user.name}`, "aria-label": `Recordings of ${user.name}` },
             "Recordings",
           ),
+          this.#targetsButton(name),
           actButton("Settings", `of ${name}`, () => this.#acts.setUser(user)),
           act,
           actButton("Delete", name, () => this.#acts.deleteUser(user), true),

@@ -15,6 +15,7 @@ import { OwnDecisions } from "./decisions.js";
 import { Figures } from "./figures.js";
 import { OwnRecordings } from "./recordings.js";
 import { ask } from "./server.js";
+import { OwnTargets } from "./targets.js";
 
 const POLL_MS = 1_000;
 // A page in the background is kept signed in, and no more.
@@ -27,6 +28,7 @@ const findings = new Findings();
 const recordings = new OwnRecordings();
 const clips = new OwnClips();
 const decisions = new OwnDecisions();
+const targets = new OwnTargets();
 byId("findings").append(findings.root);
 
 let timer = 0;
@@ -68,6 +70,7 @@ function show(state) {
     clips.refresh();
   }
   decisions.follow(state.decisions);
+  targets.follow(state.targets_max, state.state !== "offline");
   body.dataset.live = state.state;
   byId("badge").dataset.level = level;
   setText(byId("badge"), badge);
@@ -131,6 +134,7 @@ function signedOut(why = "") {
   recordings.clear();
   clips.clear();
   decisions.clear();
+  targets.clear();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   setText(byId("channel"), "");
   setText(byId("gone"), why);
