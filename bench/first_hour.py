@@ -239,6 +239,8 @@ def first_hour_of_streamd(steps: Steps, program: list[str], archive: Path | None
         if archive is not None:
             unpack(steps, "install", archive, Path(directory) / "installed")
             program = [f"{directory}/installed/streamd"]
+            # A version manager's python3.11 on PATH is a script of its own, and takes longer than all else here.
+            environment["PYTHON"] = os.path.realpath(sys.executable)
         command(steps, "--version", [*program, "--version"], environment)
         serve = [*program, "serve", *here]
         server = start(steps, "first start to ready", serve, environment, is_ready)

@@ -3,8 +3,8 @@
     python packaging/lock.py [--upgrade | --check]
 
 ``constraints.txt`` has what streamd needs on every Python and processor that it is for, PostgreSQL's driver, NATS'
-client and obstore included; the container installs from it. ``packaging/build-requirements.txt`` has what builds it, and
-``packaging/release-requirements.txt`` what builds a release. Pins stay as they are while ``pyproject.toml`` and the
+client and obstore included; the container installs from it. ``packaging/build-requirements.txt`` has what builds it,
+and ``packaging/release-requirements.txt`` what builds a release. Pins stay as they are while ``pyproject.toml`` and the
 ``.in`` files allow them; ``--upgrade`` takes the newest. ``--check`` changes nothing, and exits with 1 where a file
 would change.
 """

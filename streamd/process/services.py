@@ -171,9 +171,6 @@ class Services:
             on_deleted=self.playback.service.forget_soon,
             tell=tell,
         )
-        self.restream: RestreamRooms | None = None
-        if config.restream.targets_per_user_max:
-            self.restream = RestreamRooms(config, clock, metrics, self._store.database, tell=tell)
         self.cluster: ClusterRoom | None = None
         claims: dict[str, Any] = {}
         if seat is not None:
@@ -185,6 +182,9 @@ class Services:
 
             self.cluster = cluster.ClusterRoom(config, clock, metrics)
             claims["ask_for_name"] = self.cluster.claim
+        self.restream: RestreamRooms | None = None
+        if config.restream.targets_per_user_max:
+            self.restream = RestreamRooms(config, clock, metrics, self._store.database, tell=tell)
         self.registry = LiveRegistry(
             options=self._stream_options(config),
             clock=clock,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -38,6 +39,14 @@ def status_from(server: LiveServer, path: str, address: str = "") -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+def listed_from(server: LiveServer, address: str) -> list[str]:
+    """The channels that are listed where an address is."""
+    headers = {"X-Forwarded-For": address} if address else {}
+    request = urllib.request.Request(f"{server.http_url}/api/v1/streams", headers=headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+        return [stream["name"] for stream in json.load(response)["streams"]]
 
 
 def settings(tmp_path: Path) -> dict[str, Any]:
@@ -107,6 +116,15 @@ def test_an_order_in_one_country_and_a_list_of_names(tmp_path: Path) -> None:
             assert done["deadline"] is not None
             for path in ("/live/demo/index.m3u8", "/live/demo.mp4", "/live/demo/poster.jpg"):
                 assert status_from(server, path, GERMAN) == 451
+            assert status_from(server, "/live/demo/index.m3u8", FRENCH) == 200
+            # A takedown for a country holds there, and is no longer listed there; the channel goes on.
+            body = {"target": "demo", **STATEMENT, "territorial_scope": ["FR"]}
+            taken_down = server.admin("POST", "/api/v1/takedowns", body)
+            assert taken_down["closed"] == []
+            assert status_from(server, "/live/demo/index.m3u8", FRENCH) == 451
+            assert server.get("/live/demo/index.m3u8")[0] == 200
+            assert [listed_from(server, address) for address in (GERMAN, FRENCH, "")] == [[], [], ["demo"]]
+            server.admin("POST", f"/api/v1/takedowns/{taken_down['id']}/restore", {})
             assert status_from(server, "/live/demo/index.m3u8", FRENCH) == 200
             names = "\n".join(f"name{number:05}" for number in range(9_999)) + "\ndemo\n"
             (tmp_path / "names.csv").write_text(names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -134,9 +134,10 @@ class TestTargets:
 
     async def test_a_label_or_a_url_has_no_key_in_it(self, room: Room) -> None:
         made = await room.add()
-        for change in ({"label": f"x {KEY}"}, {"label": "two\nlines"}, {"url": f"{URL}/{KEY}"}):
+        changes: list[dict[str, Any]] = [{"label": f"x {KEY}"}, {"label": "two\nlines"}, {"url": f"{URL}/{KEY}"}]
+        for change in changes:
             with pytest.raises(RestreamError) as caught:
-                await room.service.change("alice", made.record.target_id, **change, by=ROOT)
+                await room.service.change("alice", made.record.target_id, by=ROOT, **change)
             assert KEY not in str(caught.value)
 
     async def test_a_deleted_one_is_gone(self, room: Room) -> None:

@@ -181,7 +181,7 @@ class TestRoles:
             for method, path in calls:
                 name = f"{method} {path}"
                 # Nothing that exists: whoever may is told so.
-                filled = path.replace("{id}", "nothing").replace("{name}", "nobody")
+                filled = re.sub(r"\{\w+\}", "nothing", path.replace("{name}", "nobody"))
                 async with house.request(method, filled, token) as response:
                     if path.endswith("/events"):
                         is_refused = response.status == 403
