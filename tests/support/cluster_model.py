@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamd.errors import ClusterUnavailableError, ConflictError, PublishError
-from streamd.services.cluster.act import Act, ActKind, Answer
+from streamd.services.cluster.act import Act, ActKind, NodeAnswer
 from streamd.services.cluster.cluster_metrics import ClusterMetrics
 from streamd.services.cluster.entries import NodeEntry
 from streamd.services.cluster.key_value import Kept
@@ -208,7 +208,7 @@ class Promise(NamedTuple):
 
     node: str
     key_id: str
-    answer: Answer
+    answer: NodeAnswer
     at: float
 
 
@@ -382,7 +382,7 @@ class Node:
         nodes = {node.node for node in self.directory.nodes()}
         answers = await self.bus.tell(ActKind.REVOKE, key_id)
         for node, answer in answers.items():
-            if answer is not Answer.FAILED:
+            if answer is not NodeAnswer.FAILED:
                 self.cluster.promises.append(Promise(node, key_id, answer, world.now))
         assert nodes <= answers.keys()
 
@@ -417,7 +417,7 @@ class Node:
 
         self.deliver(take)
 
-    async def tell(self, node: NodeEntry, act: Act) -> Answer | None:
+    async def tell(self, node: NodeEntry, act: Act) -> NodeAnswer | None:
         other = self.cluster.nodes_by_name[node.node]
         await self.world.sleep(self.world.random.uniform(0.001, 1.0))
         if other.is_stopped or self.world.now < max(self.cut_until, other.cut_until):
@@ -521,7 +521,9 @@ class ModelCluster:
             since_s = self.world.now - promise.at
             # Whoever was said to have done it shows nothing of the key from then on, and whoever is gone hears of it
             # before it is heard again; one that reaches the database alone reads it each five seconds.
-            is_late = standing is Standing.DATABASE and promise.answer is Answer.UNREACHABLE and since_s < READ_GOOD_S
+            is_late = (
+                standing is Standing.DATABASE and promise.answer is NodeAnswer.UNREACHABLE and since_s < READ_GOOD_S
+            )
             assert is_late or standing in (Standing.NONE, Standing.ALONE), (
                 f"{promise.node} may show {promise.key_id}: {promise.answer} at step {self.world.steps}"
             )

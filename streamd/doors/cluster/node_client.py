@@ -12,7 +12,7 @@ import aiohttp
 from streamd.doors.cluster.node_server import ACT_PATH, DRAIN_PATH, FEED_PATH, YIELD_PATH
 from streamd.errors import ClusterUnavailableError
 from streamd.formats.feed import FeedReader
-from streamd.services.cluster.act import Act, Answer
+from streamd.services.cluster.act import Act, NodeAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -82,11 +82,11 @@ class NodeClient:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
             raise ClusterUnavailableError(f"{owner.node}: {str(exc) or type(exc).__name__}") from exc
 
-    async def tell(self, node: NodeEntry, act: Act) -> Answer | None:
+    async def tell(self, node: NodeEntry, act: Act) -> NodeAnswer | None:
         """Tell one node of an act (``Peers``)."""
         told = await self._post(node, ACT_PATH, act.encode(), ACT_TIMEOUT_S)
         try:
-            return Answer(str(told["answer"])) if told is not None else None
+            return NodeAnswer(str(told["answer"])) if told is not None else None
         except (KeyError, ValueError, TypeError):
             return None
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streamd.clock import Clock
     from streamd.doors.cluster.proof import Checked, Secret
-    from streamd.services.cluster.act import Answer
+    from streamd.services.cluster.act import NodeAnswer
     from streamd.services.cluster.feed import FeedOutput
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class NodeServer:
         clock: Clock,
         *,
         find: Callable[[str], tuple[FeedOutput, int] | None],
-        do: Callable[[Act], Awaitable[Answer]],
+        do: Callable[[Act], Awaitable[NodeAnswer]],
         give: Callable[[str, str], Awaitable[bool]],
         drain: Callable[[], Awaitable[None]],
     ) -> None:

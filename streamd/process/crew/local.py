@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from streamd.errors import ClusterUnavailableError, ConflictError
 from streamd.formats.feed import Body, FeedReader, Hello, Part, Record, head_of
 from streamd.process.crew.switchboard import node_name
-from streamd.services.cluster.act import Act, Answer
+from streamd.services.cluster.act import Act, NodeAnswer
 from streamd.services.cluster.key_value import Kept
 
 if TYPE_CHECKING:
@@ -123,10 +123,10 @@ class LocalPeers:
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
 
-    async def tell(self, node: NodeEntry, act: Act) -> Answer | None:
+    async def tell(self, node: NodeEntry, act: Act) -> NodeAnswer | None:
         """Tell one worker of an act; None where it does not answer in time."""
         answer = await self._ask(node, {"act": act.encode().decode()})
-        return Answer(answer) if isinstance(answer, str) and answer in {*Answer} else None
+        return NodeAnswer(answer) if isinstance(answer, str) and answer in {*NodeAnswer} else None
 
     async def ask_to_yield(self, node: NodeEntry, name: str, key_id: str) -> bool | None:
         """Ask the owner of a channel to give it to a key; None where it does not answer in time."""
@@ -189,7 +189,7 @@ class LocalServer:
         node: str,
         *,
         find: Callable[[str], tuple[FeedOutput, int] | None],
-        do: Callable[[Act], Awaitable[Answer]],
+        do: Callable[[Act], Awaitable[NodeAnswer]],
         give: Callable[[str, str], Awaitable[bool]],
     ) -> None:
         self._node = node

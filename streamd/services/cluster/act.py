@@ -84,7 +84,7 @@ class Act:
         return cls(kind, subject, act_id, node, is_written)
 
 
-class Answer(enum.StrEnum):
+class NodeAnswer(enum.StrEnum):
     """What became of an act at a node."""
 
     DONE = "done"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from streamd.services.cluster.act import Act, ActKind, Answer
+    from streamd.services.cluster.act import Act, ActKind, NodeAnswer
 
 
 class Bus(Protocol):
     """Tells and hears."""
 
-    async def tell(self, kind: ActKind, subject: str = "", *, is_written: bool = True) -> Mapping[str, Answer]:
+    async def tell(self, kind: ActKind, subject: str = "", *, is_written: bool = True) -> Mapping[str, NodeAnswer]:
         """Tell every node that can serve of an act, this one excepted, and wait for each.
 
         It raises nothing: who cannot be reached stands in the answer.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from streamd.services.cluster.act import Answer
+from streamd.services.cluster.act import NodeAnswer
 from streamd.services.cluster.permit import Standing
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ClusterMetrics:
         self.lost_total = Counter(
             "streamd_cluster_channels_lost_total", "Channels that another node took from this one.", registry=registry
         )
-        for answer in Answer:
+        for answer in NodeAnswer:
             self.acts_total.labels(answer.value)
         for standing in Standing:
             self.standing.labels(standing.value)

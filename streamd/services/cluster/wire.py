@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from streamd.services.cluster.act import Act, Answer
+    from streamd.services.cluster.act import Act, NodeAnswer
     from streamd.services.cluster.entries import NodeEntry
 
 # Messages to all nodes go to this and the act's kind; answers to the node that told it, by its session.
@@ -32,7 +32,7 @@ class Wire(Protocol):
 class Peers(Protocol):
     """Questions to one node, at the address that it advertises."""
 
-    async def tell(self, node: NodeEntry, act: Act) -> Answer | None:
+    async def tell(self, node: NodeEntry, act: Act) -> NodeAnswer | None:
         """Tell one node of an act; None where it does not answer in time."""
 
     async def ask_to_yield(self, node: NodeEntry, name: str, key_id: str) -> bool | None:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from streamd.errors import ActError, ClusterUnavailableError
-from streamd.services.cluster.act import ACT_BYTES_MAX, Act, ActKind, Answer
+from streamd.services.cluster.act import ACT_BYTES_MAX, Act, ActKind, NodeAnswer
 from streamd.services.cluster.permit import GRACE_S
 from streamd.services.cluster.wire import ANSWER_SUBJECT, CONTROL_SUBJECT
 
@@ -43,7 +43,7 @@ class _Told:
     """A node that was told of an act."""
 
     def __init__(self) -> None:
-        self.answer: Answer | None = None
+        self.answer: NodeAnswer | None = None
         self.event = asyncio.Event()
 
 
@@ -84,7 +84,7 @@ class WireBus:
         self._sleep = sleep
         self._do: Callable[[Act], Awaitable[None]] | None = None
         self._answers: dict[str, dict[str, _Told]] = {}
-        self._heard: OrderedDict[str, asyncio.Task[Answer]] = OrderedDict()
+        self._heard: OrderedDict[str, asyncio.Task[NodeAnswer]] = OrderedDict()
 
     def listen(self) -> None:
         """Hear acts and answers from now on."""
@@ -98,13 +98,13 @@ class WireBus:
 
     # -- telling --------------------------------------------------------------------------------
 
-    async def tell(self, kind: ActKind, subject: str = "", *, is_written: bool = True) -> Mapping[str, Answer]:
+    async def tell(self, kind: ActKind, subject: str = "", *, is_written: bool = True) -> Mapping[str, NodeAnswer]:
         """Tell every other node that can serve of an act, and wait for each (``Bus``)."""
         me = self._directory.me
         # Drawn for this act: no answer to another can be taken for one to it.
         act = Act(kind, subject, secrets.token_hex(16), me.node, is_written)
         others = [node for node in self._directory.nodes() if node.session != me.session]
-        answers = {me.node: Answer.DONE}
+        answers = {me.node: NodeAnswer.DONE}
         if not others:
             return answers
         self._answers[act.act_id] = waiting = {node.node: _Told() for node in others}
@@ -117,7 +117,7 @@ class WireBus:
         for node, answer in zip(others, found, strict=True):
             answers[node.node] = answer
             self._metrics.acts_total.labels(answer.value).inc()
-            if answer is not Answer.DONE:
+            if answer is not NodeAnswer.DONE:
                 log.warning("act.unconfirmed", extra={"act": kind.value, "node": node.node, "answer": answer.value})
         self._metrics.act_seconds.observe(self._clock.monotonic() - started_at)
         return answers
@@ -129,21 +129,21 @@ class WireBus:
         except ClusterUnavailableError as exc:
             log.info("act.untold", extra={"act": act.kind.value, "reason": str(exc)})
 
-    async def _wait_for(self, node: NodeEntry, act: Act, told: _Told) -> Answer:
+    async def _wait_for(self, node: NodeEntry, act: Act, told: _Told) -> NodeAnswer:
         """Wait until a node has done an act, or can serve no more; what is neither for too long has failed."""
         started_at = self._clock.monotonic()
         asking: asyncio.Task[None] | None = None
         try:
             while True:
-                if told.answer is not Answer.DONE:
+                if told.answer is not NodeAnswer.DONE:
                     await self._sleep(told.event, RETELL_S)
-                if told.answer is Answer.DONE:
-                    return Answer.DONE
+                if told.answer is NodeAnswer.DONE:
+                    return NodeAnswer.DONE
                 told.event.clear()
                 if await self._is_over(node):
-                    return Answer.UNREACHABLE
+                    return NodeAnswer.UNREACHABLE
                 if self._clock.monotonic() - started_at > ACT_WAIT_S_MAX:
-                    return Answer.FAILED
+                    return NodeAnswer.FAILED
                 if asking is None or asking.done():
                     await self._publish(act, self._directory.me.session)
                     asking = asyncio.create_task(self._ask(node, act, told))
@@ -154,7 +154,7 @@ class WireBus:
     async def _ask(self, node: NodeEntry, act: Act, told: _Told) -> None:
         """Ask a node at its own address."""
         answer = await self._peers.tell(node, act)
-        if answer is not None and told.answer is not Answer.DONE:
+        if answer is not None and told.answer is not NodeAnswer.DONE:
             told.answer = answer
             told.event.set()
 
@@ -178,11 +178,11 @@ class WireBus:
                 raise ValueError
             told = json.loads(data)
             waiting = self._answers[told["act_id"]][told["node"]]
-            answer = Answer(told["answer"])
+            answer = NodeAnswer(told["answer"])
         except (ValueError, TypeError, KeyError, RecursionError):
             # Late, of another act, or none at all.
             return
-        if waiting.answer is not Answer.DONE:
+        if waiting.answer is not NodeAnswer.DONE:
             waiting.answer = answer
             waiting.event.set()
 
@@ -209,22 +209,22 @@ class WireBus:
         except ClusterUnavailableError as exc:
             log.info("act.unanswered", extra={"act": act.kind.value, "reason": str(exc)})
 
-    async def do(self, act: Act) -> Answer:
+    async def do(self, act: Act) -> NodeAnswer:
         """Do what another node tells, once, and say what became of it."""
         task = self._heard.get(act.act_id)
-        if task is None or (task.done() and task.result() is Answer.FAILED):
+        if task is None or (task.done() and task.result() is NodeAnswer.FAILED):
             task = self._heard[act.act_id] = asyncio.create_task(self._do_once(act))
             while len(self._heard) > HEARD_MAX:
                 self._heard.popitem(last=False)
         return await asyncio.shield(task)
 
-    async def _do_once(self, act: Act) -> Answer:
+    async def _do_once(self, act: Act) -> NodeAnswer:
         if self._do is None:
-            return Answer.FAILED
+            return NodeAnswer.FAILED
         try:
             await self._do(act)
         except Exception:
             log.exception("act.failed", extra={"act": act.kind.value, "node": act.node})
-            return Answer.FAILED
+            return NodeAnswer.FAILED
         log.info("act.done", extra={"act": act.kind.value, "node": act.node})
-        return Answer.DONE
+        return NodeAnswer.DONE

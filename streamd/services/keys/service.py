@@ -48,7 +48,7 @@ from streamd.services.keys.request import (
 )
 from streamd.services.keys.secret import hash_secret
 from streamd.services.keys.stream_key import StreamKey
-from streamd.services.keys.takedowns import Takedowns
+from streamd.services.keys.takedowns import KeyTakedowns
 from streamd.services.keys.verifier import KeyVerifier
 from streamd.services.store.page import Page
 
@@ -85,7 +85,7 @@ class KeyService:
         self._verifier = verifier
         self._tell = tell
         self.importer = KeyImporter(store.imports, clock, verifier)
-        self.takedowns = Takedowns(store, clock, verifier.admissions, tell=tell, journal=journal)
+        self.takedowns = KeyTakedowns(store, clock, verifier.admissions, tell=tell, journal=journal)
         """The revocations and suspensions, and those that wait to be written."""
         self.announce: Announce = alone
         """Tells the other nodes of a cluster of revocations and suspensions."""

@@ -54,7 +54,7 @@ class _Waiting:
     """It outlives this process."""
 
 
-class Takedowns:
+class KeyTakedowns:
     """Revokes keys and suspends users.
 
     Args:

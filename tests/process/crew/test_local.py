@@ -18,7 +18,7 @@ from streamd.process.crew.link import Link, close_all
 from streamd.process.crew.local import LocalPeers, LocalServer, LocalValues, LocalWire, worker_of
 from streamd.process.crew.seat import Seat
 from streamd.process.crew.switchboard import Switchboard
-from streamd.services.cluster.act import Act, ActKind, Answer
+from streamd.services.cluster.act import Act, ActKind, NodeAnswer
 from streamd.services.cluster.entries import NodeEntry
 from streamd.services.cluster.feed import FeedOutput, Follower
 from streamd.services.cluster.key_value import Kept
@@ -148,8 +148,8 @@ class FakeOutput:
 
 
 def serve(seat: Seat, output: FakeOutput) -> LocalServer:
-    async def do(act: Act) -> Answer:
-        return Answer.DONE if act.subject == "alice" else Answer.FAILED
+    async def do(act: Act) -> NodeAnswer:
+        return NodeAnswer.DONE if act.subject == "alice" else NodeAnswer.FAILED
 
     async def give(name: str, key_id: str) -> bool:
         return (name, key_id) == ("alice", "k1")
@@ -167,8 +167,8 @@ async def test_one_worker_is_asked_to_act_and_to_give_a_channel() -> None:
     async with two() as (_, first, second):
         serve(second, FakeOutput())
         peers = LocalPeers(first)
-        assert await peers.tell(node(1), ACT) is Answer.DONE
-        assert await peers.tell(node(1), Act(ActKind.KICK, "bob", "0" * 32, "w0")) is Answer.FAILED
+        assert await peers.tell(node(1), ACT) is NodeAnswer.DONE
+        assert await peers.tell(node(1), Act(ActKind.KICK, "bob", "0" * 32, "w0")) is NodeAnswer.FAILED
         assert await peers.ask_to_yield(node(1), "alice", "k1") is True
         assert await peers.ask_to_yield(node(1), "alice", "k2") is False
         assert await peers.ask_to_yield(node(5), "alice", "k1") is None

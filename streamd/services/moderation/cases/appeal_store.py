@@ -12,10 +12,10 @@ from streamd.services.audit.records import Actor
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases import reporter_record
 from streamd.services.moderation.cases.case_records import (
-    Act,
     Appeal,
     AppealState,
     Case,
+    CaseAct,
     CaseState,
     Decision,
     Outcome,
@@ -81,7 +81,7 @@ class AppealStore:
                 raise CaseStateError("you have appealed against this decision already")
             by = Actor(PUBLIC)
             await note(
-                connection, found.id, appeal.received_at, by.name, Act.APPEALED, appeal.party.value, is_needed=True
+                connection, found.id, appeal.received_at, by.name, CaseAct.APPEALED, appeal.party.value, is_needed=True
             )
             entry = case_entry(appeal.received_at, by, "appeal.received", found)
             await append_entries(connection, [entry])
@@ -149,7 +149,7 @@ class AppealStore:
                 )
             seconds = max(0, int((now - appeal.received_at).total_seconds()))
             said = f"{appeal.party.value}: {state.value}: {reason}"
-            await note(connection, found.id, now, by.name, Act.ANSWERED, said, is_needed=True)
+            await note(connection, found.id, now, by.name, CaseAct.ANSWERED, said, is_needed=True)
             details = ActDetails(found.category.value, found.source_type.value, outcome=state.value, seconds=seconds)
             entry = case_entry(now, by, "appeal.decided", found, words=reason, details=details)
             await append_entries(connection, [entry])

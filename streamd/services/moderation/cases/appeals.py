@@ -23,7 +23,7 @@ from streamd.errors import (
 from streamd.services.audit.records import Actor
 from streamd.services.events.event import Event, EventType, Value
 from streamd.services.keys.request import REASON_LENGTH_MAX
-from streamd.services.moderation.cases.case_records import Act, Appeal, AppealState, Case, Decision, Outcome, Party
+from streamd.services.moderation.cases.case_records import Appeal, AppealState, Case, CaseAct, Decision, Outcome, Party
 from streamd.services.moderation.cases.cases import SETTLE_INTERVAL_S, UNDER_WAY
 from streamd.services.moderation.cases.reports import EXPLANATION_LENGTH_MAX, said
 from streamd.services.moderation.ids import IdKind, is_id, new_id, reference_of
@@ -232,7 +232,7 @@ class Appeals:
                 # The last decision is right about what the machine has seen.
                 await self._cases.assistance.note_decision(found.id, agreed=False, by=by, category=found.category)
             return
-        await self._cases.store.reopen(found.id, reason, act=Act.REVERSED, now=self._clock.now(), by=by)
+        await self._cases.store.reopen(found.id, reason, act=CaseAct.REVERSED, now=self._clock.now(), by=by)
 
     async def _behind(self, decision_id: str, token: str, report_id: str) -> tuple[Decision, Case, Party]:
         """The decision that a token opens, its case, and whose token it is.

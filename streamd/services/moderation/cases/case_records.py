@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     NO_ACTION = "no_action"
 
 
-class Act(StrEnum):
+class CaseAct(StrEnum):
     """What was done in a case."""
 
     OPENED = "opened"

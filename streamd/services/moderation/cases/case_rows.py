@@ -10,7 +10,7 @@ from sqlalchemy import Row, func, insert, select
 from streamd.errors import CaseNotFoundError, CaseStateError
 from streamd.services.audit.audit_log import entry_of
 from streamd.services.moderation.act_details import ActDetails
-from streamd.services.moderation.cases.case_records import Act, Case, CaseState, Decision, Outcome
+from streamd.services.moderation.cases.case_records import Case, CaseAct, CaseState, Decision, Outcome
 from streamd.services.moderation.categories import Category
 from streamd.services.moderation.statement import SourceType
 from streamd.services.moderation.target import Target, TargetKind
@@ -62,7 +62,7 @@ async def note(
     case_id: str,
     now: datetime,
     actor: str,
-    act: Act,
+    act: CaseAct,
     text: str,
     *,
     is_needed: bool = False,

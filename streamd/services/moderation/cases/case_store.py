@@ -12,8 +12,8 @@ from streamd.services.audit.audit_log import append_entries
 from streamd.services.moderation.cases import reporter_record
 from streamd.services.moderation.cases.case_records import (
     ALL_CASES,
-    Act,
     Case,
+    CaseAct,
     CaseFilter,
     CaseState,
     Decision,
@@ -147,7 +147,7 @@ class CaseStore:
             values = {"state": CaseState.CLAIMED.value, "claimed_by": by.name, "claimed_at": now}
             await connection.execute(update(cases).where(cases.c.id == case_id).values(values))
             said = f"taken over from {found.claimed_by}" if found.claimed_by else ""
-            await note(connection, case_id, now, by.name, Act.CLAIMED, said)
+            await note(connection, case_id, now, by.name, CaseAct.CLAIMED, said)
             await append_entries(connection, [case_entry(now, by, "case.claimed", found, words=said)])
             return await held(connection, case_id)
 
@@ -161,7 +161,7 @@ class CaseStore:
         """
         async with self.database.writing() as connection:
             found = await held(connection, case_id)
-            await note(connection, case_id, now, by.name, Act.NOTED, text)
+            await note(connection, case_id, now, by.name, CaseAct.NOTED, text)
             await append_entries(connection, [case_entry(now, by, "case.noted", found)])
             return found
 
@@ -235,7 +235,7 @@ class CaseStore:
     ) -> None:
         decision = begun.decision
         said = decision.outcome.value + (f": {decision.reason}" if decision.reason else "")
-        await note(connection, begun.case.id, now, by.name, Act.DECIDED, said, is_needed=True)
+        await note(connection, begun.case.id, now, by.name, CaseAct.DECIDED, said, is_needed=True)
         await reporter_record.note_decision(
             self.database, connection, begun.case.id, decision.outcome, is_unfounded=decision.is_unfounded, now=now
         )
@@ -268,7 +268,9 @@ class CaseStore:
             found.append(BegunDecision(case, decision))
         return found
 
-    async def reopen(self, case_id: str, reason: str, *, act: Act = Act.REOPENED, now: datetime, by: Actor) -> Case:
+    async def reopen(
+        self, case_id: str, reason: str, *, act: CaseAct = CaseAct.REOPENED, now: datetime, by: Actor
+    ) -> Case:
         """Have a decided case decided anew; what was taken down stays so until it is restored.
 
         Raises:

@@ -16,7 +16,15 @@ from streamd.services.audit.audit_log import append_entries
 from streamd.services.audit.records import AuditEntry
 from streamd.services.moderation.act_details import ActDetails
 from streamd.services.moderation.cases import reporter_record
-from streamd.services.moderation.cases.case_records import Act, AppealState, Case, CaseState, NewReport, Report, Taken
+from streamd.services.moderation.cases.case_records import (
+    AppealState,
+    Case,
+    CaseAct,
+    CaseState,
+    NewReport,
+    Report,
+    Taken,
+)
 from streamd.services.moderation.cases.case_rows import note, open_case
 from streamd.services.moderation.cases.priority import Weight, priority_of
 from streamd.services.moderation.categories import Category, is_restricted
@@ -173,7 +181,7 @@ class ReportStore:
         }
         await connection.execute(update(cases).where(cases.c.id == found.id).values(changed))
         if is_new:
-            await note(connection, found.id, now, PUBLIC, Act.OPENED, "")
+            await note(connection, found.id, now, PUBLIC, CaseAct.OPENED, "")
             details = ActDetails(found.category.value, changed["source_type"], seconds=0)
             entries.append(
                 AuditEntry(

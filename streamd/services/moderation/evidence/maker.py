@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamd.services.moderation.evidence.folder import FolderWriter
     from streamd.services.moderation.evidence.media import Piece, Run
     from streamd.services.moderation.evidence.shelf import EvidenceShelf
-    from streamd.services.moderation.evidence.sources import EvidenceSources, EvidenceTarget, Found, Held
+    from streamd.services.moderation.evidence.sources import EvidenceSources, EvidenceTarget, Found, HeldFacts
 
 # One piece: evidence_s at the highest bit rate that is allowed by default is 375 MB; of more, the oldest is left out.
 PIECE_BYTES_MAX = 256 * 1024 * 1024
@@ -61,7 +61,7 @@ class Wanted:
     target: EvidenceTarget
     at_s: float | None
     asked_at: datetime
-    held: Held
+    held: HeldFacts
     """What was in memory when it was reported."""
     is_small: bool = False
     """A picture and facts alone."""
@@ -176,7 +176,9 @@ class EvidenceMaker:
             why = str(exc)
         return drawn, "" if drawn else why
 
-    def _facts(self, wanted: Wanted, found: Found, held: Held, made: _Made, writer: FolderWriter) -> dict[str, Any]:
+    def _facts(
+        self, wanted: Wanted, found: Found, held: HeldFacts, made: _Made, writer: FolderWriter
+    ) -> dict[str, Any]:
         """What ``facts.json`` says."""
         return {
             "id": wanted.id,

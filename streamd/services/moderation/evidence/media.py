@@ -66,7 +66,7 @@ class _Content(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class WindowMedia:
     """Bytes in memory."""
 
     chunks: tuple[CmafChunk, ...]
@@ -213,7 +213,7 @@ def hold(presentation: Presentation | None) -> Snapshot:
     for name in (*variants[:1], *audio)[:RENDITIONS_MAX]:
         held = presentation.renditions[name].held_media()
         found[name] = tuple(
-            Piece(WINDOW, media.program_date_time_ms, media.duration_ms, media.cmaf_header, Held(media.chunks))
+            Piece(WINDOW, media.program_date_time_ms, media.duration_ms, media.cmaf_header, WindowMedia(media.chunks))
             for media in held
             if media.chunks
         )

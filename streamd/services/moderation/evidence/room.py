@@ -18,7 +18,7 @@ from streamd.errors import StorageError, StoreUnavailableError
 from streamd.services.moderation.evidence.folder import PICTURE_NAME
 from streamd.services.moderation.evidence.maker import Wanted
 from streamd.services.moderation.evidence.shares import Shares
-from streamd.services.moderation.evidence.sources import Held
+from streamd.services.moderation.evidence.sources import HeldFacts
 from streamd.services.moderation.ids import IdKind, new_id
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Sources(Protocol):
     def held_bytes(self) -> int:
         """Memory of what is kept for the next time, bytes."""
 
-    def hold(self, name: str) -> Held:
+    def hold(self, name: str) -> HeldFacts:
         """Hold what is known of a channel now."""
 
 
@@ -193,7 +193,7 @@ class EvidenceRoom:
         held = self._sources.hold(target.channel)
         held_bytes = held.snapshot.size_bytes
         if self._held_bytes + held_bytes > HELD_BYTES_MAX:
-            held, held_bytes = Held(), 0
+            held, held_bytes = HeldFacts(), 0
         self._held_bytes += held_bytes
         asked_at = self._clock.now()
         evidence_id = new_id(IdKind.EVIDENCE, asked_at)

@@ -103,7 +103,7 @@ class Bucket(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldFacts:
     """What was known of a channel at the moment of a report."""
 
     snapshot: Snapshot = field(default_factory=Snapshot)
@@ -166,13 +166,13 @@ class EvidenceSources:
         """Memory of what is kept for the next time, bytes."""
         return self._recorded.held_bytes
 
-    def hold(self, name: str) -> Held:
+    def hold(self, name: str) -> HeldFacts:
         """Hold what is known of a channel now; nothing is copied, and nobody is waited for."""
         stream, channel = self._streams.find(name), self._streams.find_channel(name)
         if stream is None or channel is None:
-            return Held()
+            return HeldFacts()
         summary = stream.summary()
-        return Held(
+        return HeldFacts(
             hold(channel.presentation),
             {
                 "is_live": stream.is_live,
@@ -189,7 +189,7 @@ class EvidenceSources:
         )
 
     async def find(
-        self, target: EvidenceTarget, at_s: float | None, held: Held, *, last_s: int, bytes_max: int, staging: Path
+        self, target: EvidenceTarget, at_s: float | None, held: HeldFacts, *, last_s: int, bytes_max: int, staging: Path
     ) -> Found:
         """Find the media that is kept.
 
@@ -233,7 +233,7 @@ class EvidenceSources:
     # -- inside ------------------------------------------------------------------------------------
 
     async def _find_live(
-        self, name: str, at_s: float | None, held: Held, last_s: int
+        self, name: str, at_s: float | None, held: HeldFacts, last_s: int
     ) -> tuple[dict[str, tuple[Piece, ...]], dict[str, tuple[Piece, ...]], Span, RecordingRecord | None] | None:
         snapshot = held.snapshot
         newest_ms = snapshot.newest_ms

@@ -13,7 +13,7 @@ from streamd.errors import CaseNotFoundError
 from streamd.services.audit.audit_log import append_entries, entry_of
 from streamd.services.audit.records import SERVER
 from streamd.services.moderation.act_details import ActDetails
-from streamd.services.moderation.cases.case_records import Act, NewReport
+from streamd.services.moderation.cases.case_records import CaseAct, NewReport
 from streamd.services.moderation.cases.case_rows import note, open_case
 from streamd.services.moderation.cases.report_store import new_case
 from streamd.services.moderation.categories import Category
@@ -113,7 +113,7 @@ class MachineDesk:
             case_id: str = row["id"] if found is None else found.id
             if found is None:
                 await connection.execute(insert(cases_table).values(row))
-                await note(connection, case_id, now, SERVER.name, Act.OPENED, summary)
+                await note(connection, case_id, now, SERVER.name, CaseAct.OPENED, summary)
                 details = ActDetails(category.value, SourceType.VOLUNTARY.value, automated_detection=True, seconds=0)
                 act = entry_of(now, SERVER, "case.opened", stream=channel, subject=case_id, reason=details.text())
                 await append_entries(connection, [act])

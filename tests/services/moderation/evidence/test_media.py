@@ -14,11 +14,11 @@ from streamd.services.moderation.evidence.media import (
     PAST,
     RECORDING,
     WINDOW,
-    Held,
     OnDisk,
     Piece,
     RecordedMedia,
     Span,
+    WindowMedia,
     choose,
     hold,
     keyframe_of,
@@ -41,7 +41,7 @@ def chunk(content: bytes, *, ticks: int = 500, is_independent: bool = False) -> 
 
 
 def piece(second: int, *, size: int = 100, source: str = WINDOW, header: bytes = HEADER) -> Piece:
-    return Piece(source, second * 1000, 2000, header, Held((chunk(bytes(size), is_independent=True),)))
+    return Piece(source, second * 1000, 2000, header, WindowMedia((chunk(bytes(size), is_independent=True),)))
 
 
 def seconds(pieces: tuple[Piece, ...]) -> list[tuple[str, int]]:
@@ -92,7 +92,7 @@ def test_a_file_for_each_run_under_one_header() -> None:
 
 
 class TestThePicture:
-    segment = Held(
+    segment = WindowMedia(
         (chunk(b"a", is_independent=True), chunk(b"b"), chunk(b"c", is_independent=True), chunk(b"d"))
     )  # fmt: skip
 
@@ -101,9 +101,9 @@ class TestThePicture:
         assert self.segment.keyframe(after_ms) == picture
 
     def test_is_of_the_segment_with_the_moment_or_one_beside_it(self) -> None:
-        none = Piece(WINDOW, 4000, 2000, HEADER, Held((chunk(b"x"),)))
-        first = Piece(WINDOW, 0, 2000, b"h1", Held((chunk(b"one", is_independent=True),)))
-        second = Piece(WINDOW, 2000, 2000, b"h2", Held((chunk(b"two", is_independent=True),)))
+        none = Piece(WINDOW, 4000, 2000, HEADER, WindowMedia((chunk(b"x"),)))
+        first = Piece(WINDOW, 0, 2000, b"h1", WindowMedia((chunk(b"one", is_independent=True),)))
+        second = Piece(WINDOW, 2000, 2000, b"h2", WindowMedia((chunk(b"two", is_independent=True),)))
         assert keyframe_of([first, second, none], 2500) == (b"h2", b"two")
         assert keyframe_of([first, second, none], 5000) == (b"h2", b"two")
         assert keyframe_of([none, second], 0) == (b"h2", b"two")
