@@ -36,7 +36,7 @@ def blocks_group() -> None:
 @click.option("--country", "countries", multiple=True, help="Where a channel is not shown, such as DE.")
 @click.option("--for", "lasts", type=Duration(), help="How long it holds; for good without.")
 @click.option("--order", default="", help="The order that it follows.")
-@click.option("--reason", default="", help="Why, for the audit log.")
+@click.option("--reason", default="", help="Why: for the audit log, and for the broadcaster of a channel.")
 @click.option("--yes-all", is_flag=True, help="A network may be as wide as the world.")
 @json_option
 @config_options
@@ -72,7 +72,7 @@ def add_block(
 @click.argument("file", type=click.File("rb"))
 @click.option("--dry-run", is_flag=True, help="Say what would become of it, and take nothing.")
 @click.option("--order", default="", help="The order that all lines follow that name none.")
-@click.option("--reason", default="", help="Likewise, for the audit log.")
+@click.option("--reason", default="", help="Why, likewise.")
 @click.option("--yes-all", is_flag=True, help="A network may be as wide as the world.")
 @json_option
 @config_options

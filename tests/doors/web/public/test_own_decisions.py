@@ -101,12 +101,12 @@ async def test_a_restore_and_a_block_are_told_too(house: House) -> None:
     await house.deck.takedowns.restore(done.id, actor=MODERATOR, reason="an error of ours")
     house.clock.advance(1)
     await house.deck.blocks.add(
-        kind="channel", value="anna", scope="view", countries=["DE"], reason="secret note", actor=MODERATOR
+        kind="channel", value="anna", scope="view", countries=["DE"], reason="not for children", actor=MODERATOR
     )
     assert (await house.get("state"))["decisions"] == 1
     block, takedown = (await house.get("decisions"))["decisions"]
     assert (block["kind"], block["countries"]) == ("block", ["DE"])
-    assert "secret note" not in str(block)
+    assert block["statement"]["decision_facts"] == "not for children"
     assert takedown["restore_reason"] == "an error of ours"
     assert (await house.verifier.verify(key, "192.0.2.7")).user == "anna"
 
