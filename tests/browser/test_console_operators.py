@@ -58,6 +58,8 @@ async def test_the_name_is_shown_and_nothing_that_the_role_may_not_do(
 ) -> None:
     key = live_server.issue_key("alice")
     token = add(live_server, "sam", role)
+    far = {"url": "rtmp://127.0.0.1:9/live", "stream_key": "far-secret", "label": "Far"}
+    live_server.admin("POST", "/api/v1/users/alice/targets", far)
     async with viewer(browser) as visitor:
         page = visitor.page
         with publish(live_server.rtmp_url, key):
@@ -69,6 +71,11 @@ async def test_the_name_is_shown_and_nothing_that_the_role_may_not_do(
         await page.click("#tabs a[href='#/users']")
         await page.wait_for_selector("#users-rows tr")
         await offered(page, USERS, role)
+        # All may read where broadcasts go.
+        await page.get_by_role("button", name="Passed on broadcasts of alice").click()
+        await page.get_by_role("dialog").get_by_text("Far").wait_for()
+        await offered(page, {"Remove “Far”": {A, O}}, role)
+        await page.get_by_role("button", name="Close").click()
         assert await page.get_by_role("link", name="Keys of alice").count() == (role != M)
         assert await page.get_by_role("navigation").get_by_role("link", name="Keys").count() == (role != M)
         await page.evaluate("location.hash = '#/keys'")

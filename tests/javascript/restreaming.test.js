@@ -36,7 +36,7 @@ describe("a target in words", () => {
 
   test("a live one has its bit rate, and what it has lost", () => {
     const facts = factsOf(target({ dropped: 1, attempts: 2 }));
-    assert.deepEqual(facts.slice(1), ["key …x9f2", "for 1 min", "2.51 Mb/s", "1 frame dropped", "connected 2 times"]);
+    assert.deepEqual(facts.slice(1), ["key …x9f2", "for 1 min", "2.51 Mb/s", "1 frame dropped", "2 attempts"]);
   });
 
   test("one that is not live has none", () => {

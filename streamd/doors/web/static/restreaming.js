@@ -43,7 +43,7 @@ export function factsOf(target) {
     since !== null && `for ${elapsed(since)}`,
     state === "live" && bitrate(kbps * 1000),
     dropped > 0 && `${count(dropped, "frame")} dropped`,
-    isTried && attempts > 1 && `connected ${count(attempts, "time")}`,
+    isTried && attempts > 1 && count(attempts, "attempt"),
     state === "off" && (enabled ? "off for this broadcast" : "switched off"),
   ].filter((fact) => typeof fact === "string");
 }
