@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 10.0
 """For the look-up, the connection and TLS together."""
+ADDRESS_TIMEOUT_S: Final = 4.0
+"""For one address of a name, so that its next one is tried within that time: IPv6 may lead nowhere."""
 ANSWER_TIMEOUT_S: Final = 10.0
 """From there until the target takes media. Encoders wait as long or longer."""
 SILENCE_TIMEOUT_MS: Final = 15_000
@@ -220,7 +222,8 @@ class RtmpLink(asyncio.Protocol):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if hasattr(socket, "TCP_USER_TIMEOUT"):
                     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_TIMEOUT_MS)
-                await loop.sock_connect(connection, (address, place.port))
+                async with asyncio.timeout(ADDRESS_TIMEOUT_S):
+                    await loop.sock_connect(connection, (address, place.port))
                 if self._leads_back(connection):
                     raise AddressForbiddenError(f"{place.host} is this server itself")
                 await loop.create_connection(
@@ -232,6 +235,9 @@ class RtmpLink(asyncio.Protocol):
             except (ssl.SSLError, AddressForbiddenError):
                 connection.close()
                 raise
+            except TimeoutError:
+                connection.close()
+                fault = OSError(f"no answer within {ADDRESS_TIMEOUT_S:g} s")
             except OSError as exc:
                 connection.close()
                 fault = exc

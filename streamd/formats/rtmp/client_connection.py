@@ -245,7 +245,7 @@ class ClientConnection:
         information = command.arguments[0] if command.arguments else None
         match command.name:
             case "_result":
-                self._receive_result(command.transaction_id, information)
+                self._receive_result(command.transaction_id, information, events)
             case "_error":
                 # Servers that do not know releaseStream or FCPublish say so, and go on.
                 if command.transaction_id in (_CONNECT, _CREATE, _PUBLISH):
@@ -255,8 +255,11 @@ class ClientConnection:
             case _:
                 pass
 
-    def _receive_result(self, transaction_id: float, information: Value) -> None:
-        if transaction_id == _CONNECT:
+    def _receive_result(self, transaction_id: float, information: Value, events: list[ClientEvent]) -> None:
+        if transaction_id == _CONNECT and isinstance(information, dict) and information.get("level") == "error":
+            # Some servers say no in the words of a yes.
+            self._refuse(information, events)
+        elif transaction_id == _CONNECT:
             self._step(ClientInput.CONNECTED)
             self._create()
         elif transaction_id == _CREATE:

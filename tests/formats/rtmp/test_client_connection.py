@@ -176,6 +176,12 @@ class TestWordsOfAServer:
         said = commands.error(1, "NetConnection.Connect.Rejected", "[ AccessManager.Reject ]\x1b[31m")
         assert Server().say(said) == [PublishRefused("NetConnection.Connect.Rejected", "[ AccessManager.Reject ] [31m")]
 
+    def test_connect_can_be_refused_in_the_words_of_a_yes(self) -> None:
+        information: Value = {"level": "error", "code": "NetConnection.Connect.Rejected", "description": "go away"}
+        server = Server()
+        assert server.result(1, information) == [PublishRefused("NetConnection.Connect.Rejected", "go away")]
+        assert server.client.is_closed
+
     def test_a_broadcast_can_be_refused_in_its_middle(self) -> None:
         server = Server().publishing()
         events = server.say(commands.on_status(1, "error", "NetStream.Publish.Rejected", "x" * 1000))
