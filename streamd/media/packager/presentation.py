@@ -36,8 +36,12 @@ class Presentation:
         assert variants
         assert len({rendition.timing for rendition in (*listed, *resting)}) == 1
         self.renditions = MappingProxyType({rendition.name: rendition for rendition in (*listed, *resting)})
-        for rendition in self.renditions.values():
-            rendition.set_siblings([other for other in listed if other is not rendition])
+        everything = tuple(self.renditions.values())
+        for rendition in everything:
+            # One that rests reports on those that go on, for whoever waits there; nothing is said of it.
+            others = [other for other in listed if other is not rendition]
+            reporters = [other for other in everything if other is not rendition] if rendition in listed else ()
+            rendition.set_siblings(others, reporters)
         self._variants = tuple(variants)
         self._audio = tuple(audio)
         self._streams: tuple[VariantStream | None, ...] = ()

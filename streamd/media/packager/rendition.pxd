@@ -16,6 +16,7 @@ cdef class Rendition:
     cdef bint _is_ended
     cdef object _bit_rate
     cdef tuple _siblings
+    cdef tuple _reporters
     cdef object _snapshot
     cdef object _variant_stream
 
@@ -24,7 +25,7 @@ cdef class Rendition:
     @cython.locals(segment=Segment)
     cpdef bint end_segment(self) except -1
 
-    @cython.locals(sibling=Rendition)
+    @cython.locals(reporter=Rendition)
     cdef object _changed(self)
 
     cdef object _assert_live(self)

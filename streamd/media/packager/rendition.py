@@ -112,7 +112,9 @@ class Rendition:
         )
         self._is_ended = False
         self._bit_rate = SegmentBitRate(timing.target_duration_s, LISTED_SEGMENTS_MAX)
+        # Those that it reports on, and those that report on it.
         self._siblings: tuple[Rendition, ...] = ()
+        self._reporters: tuple[Rendition, ...] = ()
         self._snapshot: PlaylistSnapshot | None = None
         self._variant_stream: VariantStream | None = None
 
@@ -191,9 +193,15 @@ class Rendition:
         )
         self._is_ended = state.is_ended
 
-    def set_siblings(self, siblings: Sequence[Rendition]) -> None:
-        """Name the other renditions of the presentation, for EXT-X-RENDITION-REPORT."""
+    def set_siblings(self, siblings: Sequence[Rendition], reporters: Sequence[Rendition] | None = None) -> None:
+        """Name the other renditions of the presentation, for EXT-X-RENDITION-REPORT.
+
+        Args:
+            siblings: Those that this one reports on.
+            reporters: Those that report on this one; None for the same.
+        """
         self._siblings = tuple(siblings)
+        self._reporters = self._siblings if reporters is None else tuple(reporters)
         self._changed()
 
     # Outputs to the doors.
@@ -345,8 +353,8 @@ class Rendition:
         """Drop the texts of the state before, here and in other renditions that report on this one."""
         self._snapshot = None
         self._variant_stream = None
-        for sibling in self._siblings:
-            sibling._snapshot = None
+        for reporter in self._reporters:
+            reporter._snapshot = None
 
     def _assert_live(self) -> None:
         if self._is_ended:

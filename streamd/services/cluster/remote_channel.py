@@ -237,13 +237,31 @@ class RemoteChannel:
 
     def _take_body(self, body: Body) -> None:
         coming = self._coming
-        if coming is None or body.rendition >= len(self._order):
+        if body.rendition >= len(self._order):
             raise FeedError("bytes that nothing was said of")
         key = (self._order[body.rendition], body.number)
-        if coming.lacking.pop(key, -1) != len(body.content):
-            raise FeedError("bytes of a part that is none of the state's, or of another length")
+        if coming is None or key not in coming.lacking:
+            # One number says for all renditions what is held, so some is sent again where they have not the same count.
+            held_bytes = self._held_bytes_of(*key)
+            if held_bytes < 0:
+                raise FeedError("bytes that nothing was said of")
+            if held_bytes != len(body.content):
+                raise FeedError("bytes of a part in another length than before")
+            return
+        if coming.lacking.pop(key) != len(body.content):
+            raise FeedError("bytes of a part in another length than was said")
         coming.contents[key] = ChunkBytes(body.content)
         self._settle()
+
+    def _held_bytes_of(self, name: str, number: int) -> int:
+        """Size of a part that is held, shown already or still coming; -1 of one that is not."""
+        if self._coming is not None and (content := self._coming.contents.get((name, number))) is not None:
+            return len(content)
+        rendition = self.presentation.renditions.get(name) if self.presentation is not None else None
+        for segment in _segments(rendition) if rendition is not None else ():
+            if 0 <= (place := number - segment.first_part_number) < len(segment.chunks):
+                return len(segment.chunks[place].content)
+        return -1
 
     def _settle(self) -> None:
         """Show a state all of whose bytes are here."""

@@ -16,6 +16,7 @@ from streamd.media.packager import window as module
 from streamd.media.packager.cmaf_chunk import ChunkBytes, CmafChunk
 from streamd.media.packager.named_bytes import BytesKind, NamedBytes
 from streamd.media.packager.numbering import Numbering
+from streamd.media.packager.presentation import Presentation
 from streamd.media.packager.reload import PartNumber, Position
 from streamd.media.packager.rendition import Rendition, RenditionOptions
 from streamd.media.packager.timing import PlaylistTiming
@@ -181,6 +182,16 @@ class TestLongStreams:
                 viewers.add(chunk)
             viewers.rendition.end_segment()
             viewers.read("segment ended")
+
+    def test_one_that_rests_reports_on_those_that_go_on(self) -> None:
+        main, rests = start_rendition(name="main"), start_rendition(name="audio0")
+        Presentation((main,), resting=(rests,))
+        for chunk in ChunkFeeder().segment(180_000):
+            main.add(chunk)
+            edge = main.edge()
+            report = f'URI="main.m3u8",LAST-MSN={edge.last_msn + 1},LAST-PART={edge.open_parts - 1}'
+            assert report in rests.playlist().full.buffers[0].decode()
+            assert b"audio0" not in main.playlist().full.buffers[0]
 
     def test_rendition_reports_follow_the_other_rendition(self) -> None:
         high, low = start_rendition(name="high"), start_rendition(name="low")

@@ -158,6 +158,18 @@ class TestSameBytes:
         assert owner.feed.followers == 2
         assert shown(first) == shown(second) == shown(owner.hls)
 
+    def test_a_follower_that_comes_back_takes_again_what_a_rendition_that_rests_makes_the_owner_send(self) -> None:
+        owner, channel = Owner(), remote()
+        owner.start("main", "audio0")
+        owner.add_segment()
+        owner.start("main")
+        leave = owner.feed.follow(Wire(channel), channel.next_part)
+        owner.add_segment()
+        leave()
+        owner.add_segment(ticks=45_000)
+        owner.feed.follow(Wire(channel), channel.next_part)
+        assert shown(channel) == shown(owner.hls)
+
     @given(st.data())
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_whatever_happens_to_a_stream(self, data: st.DataObject) -> None:
