@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from streamd.limits import RESTREAM
 from streamd.services.events.event import Event, EventType
+from streamd.services.restream.acknowledged import ACKED_WITHIN_S, Acknowledged
+from streamd.services.restream.pace import Pace
 from streamd.services.restream.tag_queue import TagQueue
 from streamd.services.restream.target import TargetReport, TargetState
 from streamd.services.restream.target_times import TargetTimes
@@ -24,17 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ACKED_WITHIN_S = 5.0
-"""A target is live while its machine has acknowledged bytes within so long."""
 # More than this in our transport, beside what the kernel has, says that the target is slower than the broadcast: half a
 # second of 4 Mb/s.
 _TRANSPORT_BYTES_MAX = 256 * 1024
-_RETRY_FIRST_S = 1.0
-_RETRY_MAX_S = 60.0
-# Of a delay, either way: targets that went together are not asked together.
-_RETRY_SPREAD = 0.2
-# A connection that was live for so long has done well, and the next one begins with the first delay.
-_DOES_WELL_S = 10.0
 _WORDS_CHARS_MAX = 300
 
 
@@ -73,8 +67,6 @@ class Push:
         self.target = target
         self._dialer = dialer
         self._clock = clock
-        self._draw = draw
-        self._options = options
         self._tell = tell
         self._state = TargetState.WAITING
         self._since = clock.now()
@@ -87,18 +79,9 @@ class Push:
         self._link: Link | None = None
         self._is_started = False
         self._is_over = False
-        self._attempts = 0
-        # In a row, since a connection did well.
-        self._failures = 0
-        self._retry_at = 0.0
-        # Loop times: of the last sign on this connection that the target takes media, and since when there is none.
-        self._acked_at = float("-inf")
-        self._trying_since = clock.monotonic()
+        self._pace = Pace(clock.monotonic(), draw, options.give_up_after_s)
+        self._acknowledged = Acknowledged(clock.monotonic())
         self._live_since = 0.0
-        # Of connections that are over, and of the one that is there.
-        self._acked_before = self._acked_bytes = 0
-        self._kbps = 0.0
-        self._looked_at = clock.monotonic()
         self._last_error = ""
 
     @property
@@ -107,10 +90,10 @@ class Push:
         return TargetReport(
             state=self._state,
             since=self._since,
-            kbps=round(self._kbps),
-            acked_bytes=self._acked_before + self._acked_bytes,
+            kbps=round(self._acknowledged.kbps),
+            acked_bytes=self._acknowledged.total_bytes,
             dropped=self._queue.dropped,
-            attempts=self._attempts,
+            attempts=self._pace.attempts,
             last_error=self._last_error,
         )
 
@@ -154,12 +137,11 @@ class Push:
         if self._is_over:
             return
         if self._link is None:
-            if self._plain is not None and now >= self._retry_at:
+            if self._plain is not None and self._pace.is_due(now):
                 self._dial()
             return
         if self._is_started:
             self._read_signs(self._link, now)
-        self._looked_at = now
 
     def switch_off(self) -> None:
         """End it for this broadcast."""
@@ -190,9 +172,7 @@ class Push:
         self._is_started = True
         self._owes_headers = True
         self._times.begin()
-        self._acked_at = float("-inf")
-        # The words of the beginning are no media.
-        self._acked_bytes = link.signs().acked_bytes
+        self._acknowledged.begin(link.signs(), self._clock.monotonic())
         self._send()
 
     def link_drained(self, link: Link, /) -> None:
@@ -206,21 +186,14 @@ class Push:
             return
         now = self._clock.monotonic()
         was_live = self._state is TargetState.LIVE
-        if was_live and now - self._live_since >= _DOES_WELL_S:
-            self._failures = 0
-        if was_live:
-            self._trying_since = now
+        goes_on = self._pace.note_loss(now, now - self._live_since if was_live else None)
         self._forget_link()
         self._last_error = reason[:_WORDS_CHARS_MAX]
-        delay_s = min(_RETRY_MAX_S, _RETRY_FIRST_S * 2 ** min(self._failures, 10))
-        self._failures += 1
-        self._retry_at = now + delay_s * (1 + _RETRY_SPREAD * (2 * self._draw() - 1))
-        give_up_s = self._options.give_up_after_s
-        if give_up_s and now - self._trying_since >= give_up_s:
+        if goes_on:
+            self._come_to(TargetState.REFUSED if is_refusal else TargetState.RECONNECTING)
+        else:
             self._is_over = True
             self._come_to(TargetState.FAILED)
-        else:
-            self._come_to(TargetState.REFUSED if is_refusal else TargetState.RECONNECTING)
         if is_refusal:
             self._tell_of(EventType.TARGET_REFUSED)
         elif was_live:
@@ -232,14 +205,14 @@ class Push:
                 "user": self.target.user,
                 "host": self.target.place.host,
                 "reason": self._last_error,
-                "attempts": self._attempts,
+                "attempts": self._pace.attempts,
             },
         )
 
     # -- inside -----------------------------------------------------------------------------------
 
     def _dial(self) -> None:
-        self._attempts += 1
+        self._pace.attempts += 1
         # A target that has said no, or was lost, says so until it is known to be well.
         if self._state is TargetState.WAITING:
             self._come_to(TargetState.CONNECTING)
@@ -268,14 +241,7 @@ class Push:
     def _read_signs(self, link: Link, now: float) -> None:
         """See whether the target takes what it is sent."""
         signs = link.signs()
-        acked = signs.acked_bytes - self._acked_bytes
-        passed_s = max(now - self._looked_at, 0.001)
-        # The last seconds weigh most.
-        self._kbps += (acked * 8 / 1000 / passed_s - self._kbps) * min(1.0, passed_s / ACKED_WITHIN_S * 2)
-        if acked > 0:
-            self._acked_bytes = signs.acked_bytes
-            self._acked_at = now
-        if now - self._acked_at <= ACKED_WITHIN_S:
+        if self._acknowledged.read(signs, now):
             if self._state is not TargetState.LIVE:
                 self._live_since = now
                 self._last_error = ""
@@ -300,9 +266,7 @@ class Push:
     def _forget_link(self) -> None:
         self._link = None
         self._is_started = False
-        self._acked_before += self._acked_bytes
-        self._acked_bytes = 0
-        self._kbps = 0.0
+        self._acknowledged.end()
         self._queue.begin(has_video=self._has_video)
 
     def _come_to(self, state: TargetState) -> None:

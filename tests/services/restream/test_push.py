@@ -160,7 +160,7 @@ class TestLoss:
     def test_tries_are_spread(self) -> None:
         for drawn, after_s in ((0.0, 0.8), (0.999, 1.199)):
             room = Room()
-            room.push._draw = lambda drawn=drawn: drawn  # type: ignore[misc]
+            room.push._pace._draw = lambda drawn=drawn: drawn  # type: ignore[misc]
             room.push.start(PLAIN, has_video=True)
             room.look()
             room.lose()
